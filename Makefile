@@ -1,0 +1,59 @@
+# Lapwing's two commands are `make run` and `make test`; everything else is here for who works on it.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(STAMP) ## make .venv/ with the `lapwing` command in it
+
+# The stamp is newer than the lock and the project file only after both were installed, so a second start is offline.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lapwing needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Could not make a virtual environment. On Debian/Ubuntu: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
+	@echo "Installing Lapwing's Python packages into $(VENV) (about 350 MB to download, once) ..."
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: run
+run: $(STAMP) ## set up what is missing, then run the whole product in the foreground
+	@exec $(BIN)/lapwing up
+
+.PHONY: test
+test: $(STAMP) ## set up what is missing, then run every test
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(STAMP) ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(STAMP) ## put the source into house style
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(STAMP) ## measure the hot paths (benchmarks/), ratios within one run
+	@$(BIN)/python -m benchmarks
+
+.PHONY: schemas
+schemas: $(STAMP) ## regenerate docs/schemas/ from shared/schemas/
+	@$(BIN)/python -m shared.schemas.export docs/schemas
+
+.PHONY: lock
+lock: ## resolve requirements*.lock again (needs uv: pip install uv)
+	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --extra agent pyproject.toml -o requirements-agent.lock
+
+.PHONY: clean
+clean: ## remove what was built; your data/ stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

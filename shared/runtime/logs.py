@@ -1,0 +1,84 @@
+"""Logs: one line an event, for eyes on a terminal and JSON for everything else.
+
+``log.info("spool opened", extra={"bytes": 12})``: the message is a constant sentence, what varies goes to ``extra``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
+_COLOURS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31;1m", "DEBUG": "\033[2m"}
+# Libraries that narrate at INFO what only a debugger wants.
+_QUIET = (
+    "aiokafka",
+    "faust",
+    "mode",
+    "httpx",
+    "httpcore",
+    "asyncio",
+    "clickhouse_connect",
+    "uvicorn",
+    "kafka",
+)
+
+
+def setup(level: str = "info", form: Literal["auto", "text", "json"] = "auto", stream: TextIO | None = None) -> None:
+    """Send every log line of this process to ``stream`` (stderr), once."""
+    stream = stream or sys.stderr
+    text = form == "text" or (form == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TextFormatter(colours=stream.isatty()) if text else JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What the caller passed as ``extra``."""
+    return {k: v for k, v in vars(record).items() if k not in _STANDARD and not k.startswith("_")}
+
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        event = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **fields(record),
+        }
+        if record.exc_info:
+            event["exception"] = self.formatException(record.exc_info)
+        return json.dumps(event, ensure_ascii=False, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__()
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.fromtimestamp(record.created).strftime("%H:%M:%S")
+        where = record.name.removeprefix("services.").split(".")[0]
+        pairs = " ".join(f"{k}={_plain(v)}" for k, v in fields(record).items())
+        line = f"{when} {record.levelname.lower():8}{where:9} {_plain_line(record.getMessage())}  {pairs}".rstrip()
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        colour = _COLOURS.get(record.levelname, "") if self._colours else ""
+        return f"{colour}{line}\033[0m" if colour else line
+
+
+def _plain_line(text: str) -> str:
+    return text.replace("\n", " ⏎ ")
+
+
+def _plain(value: object) -> str:
+    text = _plain_line(str(value))
+    return repr(text) if " " in text or not text else text

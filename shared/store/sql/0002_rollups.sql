@@ -1,0 +1,46 @@
+-- Rollups: one row a metric and minute (hour), recomputed from `samples` and its sisters for every closed or touched
+-- minute; a later computation replaces an earlier one. Narrow, because a chart asks for one metric of one host.
+-- `label` is the mountpoint, device, interface, GPU id or sensor; empty for a host's own metrics.
+-- Values are real numbers, no fixed point. Quantiles are kept for the catalogue's important metrics, 0 elsewhere.
+
+CREATE TABLE IF NOT EXISTS rollup_1m
+(
+    metric LowCardinality(String) CODEC(ZSTD(1)),
+    host_id LowCardinality(String) CODEC(ZSTD(1)),
+    label LowCardinality(String) CODEC(ZSTD(1)),
+    ts DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    count UInt32 CODEC(Delta, ZSTD(1)),
+    min Float64 CODEC(ZSTD(1)),
+    max Float64 CODEC(ZSTD(1)),
+    avg Float64 CODEC(ZSTD(1)),
+    last Float64 CODEC(ZSTD(1)),
+    p50 Float32 CODEC(ZSTD(1)),
+    p95 Float32 CODEC(ZSTD(1)),
+    p99 Float32 CODEC(ZSTD(1)),
+    computed_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(computed_at)
+PARTITION BY toYYYYMMDD(ts)
+ORDER BY (metric, host_id, label, ts)
+SETTINGS ttl_only_drop_parts = 1;
+
+CREATE TABLE IF NOT EXISTS rollup_1h
+(
+    metric LowCardinality(String) CODEC(ZSTD(1)),
+    host_id LowCardinality(String) CODEC(ZSTD(1)),
+    label LowCardinality(String) CODEC(ZSTD(1)),
+    ts DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    count UInt32 CODEC(Delta, ZSTD(1)),
+    min Float64 CODEC(ZSTD(1)),
+    max Float64 CODEC(ZSTD(1)),
+    avg Float64 CODEC(ZSTD(1)),
+    last Float64 CODEC(ZSTD(1)),
+    p50 Float32 CODEC(ZSTD(1)),
+    p95 Float32 CODEC(ZSTD(1)),
+    p99 Float32 CODEC(ZSTD(1)),
+    computed_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(computed_at)
+PARTITION BY toYYYYMM(ts)
+ORDER BY (metric, host_id, label, ts)
+SETTINGS ttl_only_drop_parts = 1;
