@@ -1,0 +1,42 @@
+"""``lapwing``, also ``python -m services``: reads the command line and the settings, then hands over."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from services import commands
+from shared.runtime import logs, settings
+from shared.runtime.data_dir import DataDirError
+from shared.runtime.lifecycle import ServiceDied
+from shared.runtime.settings import SettingsError
+
+BAD_INPUT = 2
+DIED = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command. Exit status: 0 done, 1 something died, 2 bad input; both with one clear line."""
+    arguments = commands.parser().parse_args(argv)
+    try:
+        config = settings.load()
+        logs.setup(config.log.level, config.log.format)
+        return int(arguments.run(config, arguments) or 0)
+    except (SettingsError, DataDirError, commands.UsageError) as error:
+        return _complain(str(error), BAD_INPUT)
+    except ServiceDied as error:
+        return _complain(str(error), DIED)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def _complain(message: str, status: int) -> int:
+    for line in message.splitlines():
+        print(f"lapwing: {line}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

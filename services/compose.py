@@ -1,0 +1,167 @@
+"""The one place that knows everybody: which parts make which process, and in which order they start.
+
+Small and large installations differ here in one branch only: ``embedded://`` puts a broker into the process and
+rewrites its address (``chdb://`` is the store driver's business). Services are imported when asked for, so that an
+agent never loads a database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.runtime.clock import Clock, SystemClock
+from shared.runtime.data_dir import DataDir
+from shared.runtime.health import Health
+from shared.runtime.lifecycle import Service
+from shared.runtime.retry import backoff
+from shared.runtime.settings import Settings, SettingsError
+from shared.schemas.topics import ALL_TOPICS
+
+log = logging.getLogger(__name__)
+
+SERVICES = ("api", "ingest", "detector", "alerter", "agent")
+"""In the order in which they start: who reads is there before who writes."""
+
+NEEDS_STORE = {"ingest", "api"}
+
+
+@dataclass(frozen=True)
+class Product:
+    """What one process runs: ``parts`` start from the left and stop from the right."""
+
+    settings: Settings
+    parts: list[Service]
+    health: Health
+
+    def part(self, name: str) -> Any:
+        """The part of that name. Raises ``StopIteration`` where this process has none."""
+        return next(p for p in self.parts if p.name == name)
+
+
+def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock | None = None) -> Product:
+    """The parts of a process that runs ``names``, with its data directory claimed.
+
+    Raises ``SettingsError`` where they cannot run together and ``DataDirError`` where the directory cannot be had.
+    """
+    clock = clock or SystemClock()
+    health = Health()
+    data_dir = DataDir(settings.data_dir)
+    parts: list[Service] = [_Claim(data_dir)]
+    if settings.kafka.bootstrap_servers == "embedded://":
+        if set(names) != set(SERVICES):
+            raise SettingsError(
+                "LAPWING_KAFKA__BOOTSTRAP_SERVERS: `embedded://` lives inside `lapwing up`; "
+                f"to run {', '.join(names)} alone, name a broker as `host:port`"
+            )
+        data_dir.claim(names)
+        settings, broker = _embed_broker(settings)
+        parts.append(broker)
+    elif settings.kafka.bootstrap_servers == "local://":
+        raise SettingsError(
+            "LAPWING_KAFKA__BOOTSTRAP_SERVERS: `local://` is not there yet; use `embedded://` or name a broker"
+        )
+    else:
+        data_dir.claim(names)
+        if set(names) - {"agent"}:
+            parts.append(_Topics(settings))
+    if NEEDS_STORE & set(names):
+        parts.append(_Schema(settings))
+    for name in SERVICES:
+        if name in names:
+            room = importlib.import_module(f"services.{name}.service")
+            parts.append(room.build(settings, clock=clock, health=health))
+    return Product(settings, parts, health)
+
+
+def _embed_broker(settings: Settings) -> tuple[Settings, Service]:
+    from shared.broker.embedded import EmbeddedBroker
+
+    broker = EmbeddedBroker(ALL_TOPICS, partitions=settings.kafka.partitions)
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": broker.address})
+    return settings.model_copy(update={"kafka": kafka}), broker
+
+
+async def create_topics(settings: Settings) -> None:
+    """All topics exist afterwards. Raises ``BusError``."""
+    from shared.bus.kafka import admin
+
+    await admin(settings.kafka).create(ALL_TOPICS)
+
+
+async def migrate_store(settings: Settings) -> list[str]:
+    """The schema is this version's afterwards; returns what was applied. Raises ``StoreError``."""
+    from shared.store.clickhouse import open_store
+    from shared.store.migrate import migrate
+
+    store = await open_store(settings, "migrations")
+    try:
+        return await migrate(settings, store)
+    finally:
+        await store.close()
+
+
+class _Part:
+    """A part that works while starting and stopping only."""
+
+    name = ""
+
+    async def start(self) -> None: ...
+
+    async def watch(self) -> None:
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None: ...
+
+
+class _Claim(_Part):
+    name = "data directory"
+
+    def __init__(self, data_dir: DataDir) -> None:
+        self._data_dir = data_dir
+
+    async def stop(self) -> None:
+        self._data_dir.release()
+
+
+class _Topics(_Part):
+    """Waits for the broker as long as it takes: services of a large installation start in any order."""
+
+    name = "topics"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def start(self) -> None:
+        await _until_there("broker", lambda: create_topics(self._settings))
+
+
+class _Schema(_Part):
+    """Waits for the store as long as it takes."""
+
+    name = "store"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def start(self) -> None:
+        await _until_there("store", lambda: migrate_store(self._settings))
+
+
+async def _until_there(what: str, attempt: Callable[[], Awaitable[object]]) -> None:
+    from shared.bus.port import BusError
+    from shared.store.port import StoreError
+
+    for delay in backoff():
+        try:
+            await attempt()
+            return
+        except (BusError, StoreError) as error:
+            if error.permanent:
+                raise
+            log.warning(f"waiting for the {what}", extra={"reason": str(error), "seconds": round(delay, 1)})
+            await asyncio.sleep(delay)
