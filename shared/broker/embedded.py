@@ -1,4 +1,4 @@
-"""A Kafka broker inside this process, for one machine and for tests: librdkafka's mock cluster, spoken to over loopback.
+"""A Kafka broker inside this process, for one machine and for tests: librdkafka's mock cluster, over loopback TCP.
 
 It speaks the real protocol, so producers, groups, commits, headers and idempotence are the same code as on a cluster.
 What it does not do, and what therefore must not be expected of the small mode:

@@ -1,0 +1,118 @@
+"""How to reach the brokers, for every client: addresses, encryption, credentials; and in plain words why not."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import Any
+
+from aiokafka import errors
+from aiokafka.client import collect_hosts
+from aiokafka.conn import create_conn
+
+from shared.bus.port import BusError
+from shared.runtime.settings import KafkaSettings
+
+
+def arguments(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
+    """Keyword arguments of aiokafka's clients. Raises ``BusError`` (permanent) where a certificate cannot be used."""
+    out: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "client_id": client_id,
+        "security_protocol": settings.security_protocol,
+        "ssl_context": ssl_context(settings),
+        # Metadata failures and a broker that is away come round this often; aiokafka's 100 ms fills the log.
+        "retry_backoff_ms": 250,
+        "metadata_max_age_ms": 60_000,
+    }
+    if settings.security_protocol.startswith("SASL"):
+        username, password = credentials(settings)
+        out["sasl_mechanism"] = settings.sasl_mechanism
+        out["sasl_plain_username"] = username
+        out["sasl_plain_password"] = password
+    return out
+
+
+def credentials(settings: KafkaSettings) -> tuple[str, str]:
+    """User and password. Raises ``BusError`` (permanent) where one is missing."""
+    if not settings.username or settings.password is None:
+        raise BusError(
+            f"LAPWING_KAFKA__SECURITY_PROTOCOL is {settings.security_protocol}: "
+            "set LAPWING_KAFKA__USERNAME and LAPWING_KAFKA__PASSWORD",
+            permanent=True,
+        )
+    return settings.username, settings.password.get_secret_value()
+
+
+def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
+    """``None`` where the protocol is not encrypted. Raises ``BusError`` (permanent) where a file cannot be used."""
+    if not settings.security_protocol.endswith("SSL"):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None)
+    except (OSError, ssl.SSLError) as error:
+        raise BusError(
+            f"LAPWING_KAFKA__SSL_CAFILE: cannot use {str(settings.ssl_cafile)!r}: {_reason(error)}", permanent=True
+        ) from None
+    if settings.ssl_certfile:
+        try:
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+        except (OSError, ssl.SSLError) as error:
+            raise BusError(
+                f"LAPWING_KAFKA__SSL_CERTFILE: cannot use {str(settings.ssl_certfile)!r}: {_reason(error)}",
+                permanent=True,
+            ) from None
+    return context
+
+
+async def why_not(settings: KafkaSettings, timeout: float = 3.0) -> str:
+    """One sentence on why the brokers cannot be reached; aiokafka itself only says that it could not."""
+    options = arguments(settings, "lapwing-probe")
+    names = ("security_protocol", "ssl_context", "sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
+    reasons: list[str] = []
+    for host, port, _ in collect_hosts(settings.bootstrap_servers):
+        try:
+            async with asyncio.timeout(timeout):
+                connection = await create_conn(
+                    host,
+                    port,
+                    request_timeout_ms=int(timeout * 1000),
+                    **{name: options[name] for name in names if name in options},
+                )
+            connection.close()
+            return f"the broker at {settings.bootstrap_servers} accepts connections but does not answer as it should"
+        except Exception as error:
+            reasons.append(explain(error, f"{host}:{port}", settings))
+    return "; ".join(dict.fromkeys(reasons)) or f"no broker at {settings.bootstrap_servers}"
+
+
+def explain(error: BaseException, where: str, settings: KafkaSettings) -> str:
+    """``error``, met while connecting to ``where``, as one sentence that says what to look at."""
+    if isinstance(error, errors.AuthenticationFailedError | errors.SaslAuthenticationFailed):
+        return f"the broker at {where} refused user {settings.username!r}: wrong name, password or mechanism"
+    if isinstance(error, errors.UnsupportedSaslMechanismError):
+        return f"the broker at {where} does not know {settings.sasl_mechanism}: see LAPWING_KAFKA__SASL_MECHANISM"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of the broker at {where} is not trusted ({error.verify_message}): "
+            "see LAPWING_KAFKA__SSL_CAFILE"
+        )
+    if isinstance(error, ssl.SSLError):
+        return f"no encrypted connection to the broker at {where}: see LAPWING_KAFKA__SECURITY_PROTOCOL"
+    if isinstance(error, socket.gaierror):
+        return f"the broker's name {where} cannot be resolved: see LAPWING_KAFKA__BOOTSTRAP_SERVERS"
+    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+        return f"nothing listens at {where}: is the broker up?"
+    if isinstance(error, TimeoutError):
+        return f"the broker at {where} does not answer"
+    if isinstance(error, errors.KafkaConnectionError | ConnectionError | EOFError):
+        return (
+            f"the broker at {where} closed the connection: is LAPWING_KAFKA__SECURITY_PROTOCOL "
+            f"({settings.security_protocol}) what it speaks there?"
+        )
+    return f"the broker at {where} cannot be used: {_reason(error)}"
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

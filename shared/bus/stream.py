@@ -1,0 +1,185 @@
+"""Consumer groups, by Faust: the one place that knows it, and the settings it needs to keep our promises.
+
+A processor reads topics in batches, and a message counts as read only when the handler of its batch has returned:
+at least once, never lost. Each service has an app, and so a group, of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import faust
+from mode import CrashingSupervisor
+
+from shared.bus import connection
+from shared.bus.port import BusError, Message
+from shared.runtime.retry import backoff
+from shared.runtime.settings import KafkaSettings, Settings
+from shared.schemas.topics import Topic
+
+log = logging.getLogger(__name__)
+
+Handle = Callable[[Sequence[Message]], Awaitable[None]]
+
+START_WITHIN = 30.0
+STOP_WITHIN = 2.0
+COMMIT_SECONDS = 1.0
+
+
+class _App(faust.App):  # type: ignore[misc]
+    def _create_directories(self) -> None:
+        """We keep no tables, so nothing of Faust's belongs on disk."""
+
+
+def stream_app(settings: Settings, name: str) -> faust.App:
+    """An app of the group ``lapwing-<name>``. Raises ``BusError`` (permanent) on settings that cannot work."""
+    kafka = settings.kafka
+    return _App(
+        f"lapwing-{name}",
+        broker=";".join(f"kafka://{address}" for address in kafka.bootstrap_servers.split(",")),
+        broker_credentials=_credentials(kafka),
+        broker_client_id=f"lapwing-{name}",
+        datadir=str(settings.data_dir / "faust" / name),
+        store="memory://",
+        autodiscover=False,
+        loghandlers=[],
+        agent_supervisor=CrashingSupervisor,
+        consumer_auto_offset_reset="earliest",
+        key_serializer="raw",
+        value_serializer="raw",
+        # Faust's own web server shows everything to everybody.
+        web_enabled=False,
+        # Stopping must not wait for events whose handler is retrying: they stay unacknowledged and come again.
+        stream_wait_empty=False,
+        # Topics are made by `lapwing topics`, with the retention they need; the embedded broker cannot make any.
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        # A batch may wait for a store that is away for hours; exceeding this stalls the consumer for good.
+        broker_max_poll_interval=86_400.0,
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=3.0,
+        broker_commit_interval=COMMIT_SECONDS,
+    )
+
+
+def batches(
+    app: faust.App,
+    topics: Sequence[Topic],
+    size: int,
+    seconds: float,
+    handle: Handle,
+    *,
+    temporary: Callable[[Exception], bool] | None = None,
+) -> None:
+    """Let ``handle`` process the messages of ``topics``: at most ``size`` at once, waiting at most ``seconds``.
+
+    A message is acknowledged after ``handle`` returned with it, never before. While ``handle`` raises a temporary
+    error (``BusError``, ``OSError``, ``TimeoutError``, or what ``temporary`` says) it is called again with the same
+    batch, for ever, with growing pauses; any other error ends the service, the batch unacknowledged.
+    """
+    if temporary is None:
+        temporary = _temporary
+
+    async def process(stream: Any) -> None:
+        async for events in stream.noack_take(size, within=seconds):
+            batch = [_message(event.message) for event in events]
+            await _until_handled(handle, batch, temporary)
+            for event in events:
+                await stream.ack(event)
+
+    channel = app.topic(*(t.name for t in topics), key_type=bytes, value_type=bytes)
+    app.agent(channel, name=f"{app.conf.id}.{'.'.join(t.name for t in topics)}")(process)
+
+
+class StreamService:
+    """Runs an app on the current event loop, without Faust's worker: it takes no signals and no logging."""
+
+    def __init__(self, name: str, app: faust.App) -> None:
+        self.name = name
+        self._app = app
+
+    async def start(self) -> None:
+        """Returns when partitions are assigned, so that nothing published from then on waits for a group to form.
+
+        Raises ``BusError`` where the broker cannot be reached or gives no partitions in ``START_WITHIN`` seconds.
+        """
+        starting = asyncio.create_task(self._app.maybe_start())
+        try:
+            async with asyncio.timeout(START_WITHIN):
+                await asyncio.shield(starting)
+                while not self._app.consumer.assignment():
+                    if self._app.crashed:
+                        break
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise BusError(f"{self.name} was given no partitions within {START_WITHIN:g} s") from None
+        finally:
+            if not starting.done():
+                starting.cancel()
+        if self._app.crashed:
+            raise self._crash()
+
+    async def watch(self) -> None:
+        await self._app.wait_until_stopped()
+        if self._app.crashed:
+            raise self._crash()
+
+    async def stop(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_WITHIN):
+                await self._app.stop()
+
+    def _crash(self) -> BaseException:
+        return self._app.crash_reason or BusError(f"{self.name} crashed")
+
+
+async def _until_handled(handle: Handle, batch: Sequence[Message], temporary: Callable[[Exception], bool]) -> None:
+    for delay in backoff():
+        try:
+            await handle(batch)
+            return
+        except Exception as error:
+            if not temporary(error):
+                raise
+            log.warning(
+                "a batch could not be processed, trying again",
+                extra={
+                    "reason": str(error) or type(error).__name__,
+                    "messages": len(batch),
+                    "seconds": round(delay, 1),
+                },
+            )
+            await asyncio.sleep(delay)
+
+
+def _temporary(error: Exception) -> bool:
+    if isinstance(error, BusError):
+        return not error.permanent
+    return isinstance(error, OSError | TimeoutError)
+
+
+def _message(message: Any) -> Message:
+    headers = message.headers
+    return Message(
+        message.topic,
+        message.partition,
+        message.offset,
+        message.key,
+        message.value,
+        round(message.timestamp * 1000),
+        dict(headers.items() if hasattr(headers, "items") else headers or ()),
+    )
+
+
+def _credentials(kafka: KafkaSettings) -> Any:
+    context = connection.ssl_context(kafka)
+    if kafka.security_protocol.startswith("SASL"):
+        username, password = connection.credentials(kafka)
+        return faust.SASLCredentials(
+            username=username, password=password, mechanism=kafka.sasl_mechanism, ssl_context=context
+        )
+    return faust.SSLCredentials(context=context) if context else None
