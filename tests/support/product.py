@@ -31,6 +31,7 @@ class Product:
             "LAPWING_ADMIN_PASSWORD": PASSWORD,
             **settings,
         }
+        self.data_dir = str(data_dir)
         self.lines: list[str] = []
         self.url = ""
         self._token = ""

@@ -1,0 +1,129 @@
+"""What the command says when it is given something it cannot work with: one clear line, exit status 2 or 1."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.product import Product, running
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def lapwing(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("LAPWING_")} | settings
+    return subprocess.run(
+        [sys.executable, "-m", "services", *arguments], env=env, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"LAPWING_API__PROT": "1"}, "unknown setting LAPWING_API__PROT; did you mean LAPWING_API__PORT?"),
+        ({"LAPWING_API__PORT": "many"}, "LAPWING_API__PORT: Input should be a valid integer"),
+        ({"LAPWING_KAFKA__BOOTSTRAP_SERVERS": "kafka"}, "LAPWING_KAFKA__BOOTSTRAP_SERVERS: must be"),
+        ({"LAPWING_CLICKHOUSE__DSN": "mysql://x"}, "LAPWING_CLICKHOUSE__DSN: must begin with"),
+        ({"LAPWING_ALERTER__WEBHOOK_URL": "example.org"}, "LAPWING_ALERTER__WEBHOOK_URL: must begin with"),
+        ({"LAPWING_CONFIG": "/nowhere/lapwing.yaml"}, "LAPWING_CONFIG: cannot read '/nowhere/lapwing.yaml'"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(settings: dict[str, str], said: str, tmp_path: Path) -> None:
+    done = lapwing("up", LAPWING_DATA_DIR=str(tmp_path), **settings)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_command_lists_the_known_ones() -> None:
+    done = lapwing("fly")
+    assert done.returncode == 2
+    assert "'fly'" in done.stderr and "agent" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["up", "agent", "ingest", "detector", "alerter", "api", "migrate", "topics", "config show", "config check",
+     "alert test", "user add", "user passwd", "user list", "user disable", "token create", "token list",
+     "token revoke"],
+)  # fmt: skip
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
+    done = lapwing(*command.split(), "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"lapwing {command}" in done.stdout.split("example")[1]
+
+
+def test_secrets_are_masked_when_settings_are_shown(tmp_path: Path) -> None:
+    secret = tmp_path / "smtp"
+    secret.write_text("hunter2\n")
+    done = lapwing(
+        "config",
+        "show",
+        LAPWING_SMTP__PASSWORD_FILE=str(secret),
+        LAPWING_ADMIN_PASSWORD="hunter2",
+        LAPWING_CLICKHOUSE__DSN="https://lapwing:hunter2@clickhouse:8443/lapwing",
+    )
+    assert done.returncode == 0
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "LAPWING_SMTP__PASSWORD=**********" in done.stdout
+
+
+def test_a_data_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "data"
+    in_the_way.write_text("")
+    done = lapwing("up", LAPWING_DATA_DIR=str(in_the_way))
+    assert done.returncode == 2
+    assert f"cannot write to the data directory {in_the_way}" in done.stderr
+    assert "LAPWING_DATA_DIR" in done.stderr
+
+
+def test_the_embedded_broker_cannot_be_shared_between_processes(tmp_path: Path) -> None:
+    done = lapwing("agent", LAPWING_DATA_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert "`embedded://` lives inside `lapwing up`" in done.stderr
+
+
+class TestWithOneRunning:
+    @pytest.fixture(scope="class")
+    def first(self, tmp_path_factory: pytest.TempPathFactory) -> object:
+        with running(tmp_path_factory.mktemp("first")) as product:
+            yield product
+
+    def test_a_second_one_on_the_same_data_directory_is_refused(self, first: Product) -> None:
+        done = lapwing("up", LAPWING_DATA_DIR=first.data_dir, LAPWING_API__PORT="0")
+        assert done.returncode == 2
+        assert f"is in use by another Lapwing (api, process {first.pid})" in done.stderr
+
+    def test_a_second_one_on_the_same_port_says_so_and_leaves(self, first: Product, tmp_path: Path) -> None:
+        port = first.url.rsplit(":", 1)[1]
+        done = lapwing("up", LAPWING_DATA_DIR=str(tmp_path), LAPWING_API__PORT=port)
+        assert done.returncode == 1
+        assert port in done.stderr and "LAPWING_API__PORT" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_a_user_made_on_the_command_line_can_log_in_at_once(self, first: Product) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "services", "user", "add", "ada", "--role", "viewer", "--password-stdin"],
+            input="a rather long passphrase\n",
+            env={k: v for k, v in os.environ.items() if not k.startswith("LAPWING_")}
+            | {"LAPWING_DATA_DIR": first.data_dir},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        first.login("ada", "a rather long passphrase")
+
+
+def test_nobody_listens_where_the_port_was_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = lapwing("up", LAPWING_DATA_DIR=str(tmp_path), LAPWING_API__PORT=port)
+    assert done.returncode == 1
+    assert f"{port}" in done.stderr and "LAPWING_API__PORT" in done.stderr
