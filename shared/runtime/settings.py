@@ -177,6 +177,7 @@ class AlerterSettings(Section):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(8, description="delivery attempts before giving up")
     timeout: Seconds = Field(10.0, description="seconds one delivery attempt may take")
     external_url: str | None = Field(None, description="address of the dashboard as receivers see it, for links")
+    language: Literal["en", "zh"] = Field("en", description="language of alerts and mails: `en` or `zh`")
 
     @field_validator("webhook_url", "external_url")
     @classmethod
