@@ -17,6 +17,7 @@ from mode import CrashingSupervisor
 
 from shared.bus import connection
 from shared.bus.port import BusError, Message
+from shared.bus.tuned_faust import App
 from shared.runtime.retry import backoff
 from shared.runtime.settings import KafkaSettings, Settings
 from shared.schemas.topics import Topic
@@ -27,18 +28,13 @@ Handle = Callable[[Sequence[Message]], Awaitable[None]]
 
 START_WITHIN = 30.0
 STOP_WITHIN = 2.0
-COMMIT_SECONDS = 1.0
-
-
-class _App(faust.App):  # type: ignore[misc]
-    def _create_directories(self) -> None:
-        """We keep no tables, so nothing of Faust's belongs on disk."""
+COMMIT_SECONDS = 2.0
 
 
 def stream_app(settings: Settings, name: str) -> faust.App:
     """An app of the group ``lapwing-<name>``. Raises ``BusError`` (permanent) on settings that cannot work."""
     kafka = settings.kafka
-    return _App(
+    return App(
         f"lapwing-{name}",
         broker=";".join(f"kafka://{address}" for address in kafka.bootstrap_servers.split(",")),
         broker_credentials=_credentials(kafka),
@@ -72,22 +68,20 @@ def batches(
     size: int,
     seconds: float,
     handle: Handle,
-    *,
-    temporary: Callable[[Exception], bool] | None = None,
 ) -> None:
-    """Let ``handle`` process the messages of ``topics``: at most ``size`` at once, waiting at most ``seconds``.
+    """Let ``handle`` process the messages of ``topics``: at most ``size`` at once, each within about ``seconds``.
 
     A message is acknowledged after ``handle`` returned with it, never before. While ``handle`` raises a temporary
-    error (``BusError``, ``OSError``, ``TimeoutError``, or what ``temporary`` says) it is called again with the same
+    error (one that says ``permanent = False``, an ``OSError`` or a ``TimeoutError``) it is called again with the same
     batch, for ever, with growing pauses; any other error ends the service, the batch unacknowledged.
     """
-    if temporary is None:
-        temporary = _temporary
+    # Half of the wait is for the broker to answer, half for the batch to fill.
+    app.fetch_wait_ms = min(app.fetch_wait_ms, max(50, round(seconds * 500)))
 
     async def process(stream: Any) -> None:
-        async for events in stream.noack_take(size, within=seconds):
+        async for events in stream.noack_take(size, within=seconds - app.fetch_wait_ms / 1000):
             batch = [_message(event.message) for event in events]
-            await _until_handled(handle, batch, temporary)
+            await _until_handled(handle, batch)
             for event in events:
                 await stream.ack(event)
 
@@ -137,13 +131,13 @@ class StreamService:
         return self._app.crash_reason or BusError(f"{self.name} crashed")
 
 
-async def _until_handled(handle: Handle, batch: Sequence[Message], temporary: Callable[[Exception], bool]) -> None:
+async def _until_handled(handle: Handle, batch: Sequence[Message]) -> None:
     for delay in backoff():
         try:
             await handle(batch)
             return
         except Exception as error:
-            if not temporary(error):
+            if not _is_temporary(error):
                 raise
             log.warning(
                 "a batch could not be processed, trying again",
@@ -156,9 +150,10 @@ async def _until_handled(handle: Handle, batch: Sequence[Message], temporary: Ca
             await asyncio.sleep(delay)
 
 
-def _temporary(error: Exception) -> bool:
-    if isinstance(error, BusError):
-        return not error.permanent
+def _is_temporary(error: Exception) -> bool:
+    permanent = getattr(error, "permanent", None)
+    if isinstance(permanent, bool):
+        return not permanent
     return isinstance(error, OSError | TimeoutError)
 
 

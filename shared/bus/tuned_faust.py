@@ -1,0 +1,101 @@
+"""Faust with the parts we do not use taken out, and its waits made to measure. Nothing here changes a promise.
+
+What each change bought, on one core with the embedded broker, is in ``benchmarks/stream.py``.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from faust.tables import TableManager
+from faust.transport.drivers import aiokafka as driver
+
+
+class _Boot(BootStrategy):  # type: ignore[misc]
+    enable_kafka_producer = False  # we publish through ``shared.bus.kafka``, which says when a message is safe
+    enable_sensors = False
+
+
+class _Tables(TableManager):  # type: ignore[misc]
+    async def on_start(self) -> None:
+        """Without the second of sleep in which an app might still define tables: we have none."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = self.consumer.app.fetch_wait_ms  # 1500 in Faust, and not a setting
+        return consumer
+
+
+class _Consumer(driver.Consumer):  # type: ignore[misc]
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def wait_first(self, *coros: Any, timeout: Any = None) -> Any:
+        """Faust wraps the delivery of each message into four tasks, so that a rebalance can interrupt one that
+        waits. Most do not wait: run the first step at once, and pay for the tasks only when it did not finish.
+        """
+        if timeout is None and len(coros) == 2 and all(isinstance(c, Coroutine) for c in coros):
+            deliver, suspended = coros
+            if not self.suspend_flow.is_set() and not self.should_stop:
+                try:
+                    waits_for = deliver.send(None)
+                except StopIteration:
+                    suspended.close()
+                    return None
+                coros = (_resumed(deliver, waits_for), suspended)
+        return await super().wait_first(*coros, timeout=timeout)
+
+
+async def _resumed(coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> Any:
+    return await _continue(coroutine, waits_for)
+
+
+@types.coroutine
+def _continue(coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
+    """The rest of a coroutine whose first step was taken by hand and waits for ``waits_for``."""
+    while True:
+        try:
+            sent = yield waits_for
+        except GeneratorExit:
+            coroutine.close()
+            raise
+        except BaseException as error:
+            try:
+                waits_for = coroutine.throw(error)
+            except StopIteration as end:
+                return end.value
+        else:
+            try:
+                waits_for = coroutine.send(sent)
+            except StopIteration as end:
+                return end.value
+
+
+class _Transport(driver.Transport):  # type: ignore[misc]
+    Consumer = _Consumer
+
+
+class App(faust.App):  # type: ignore[misc]
+    """``fetch_wait_ms``: a broker with nothing new answers a fetch after so long. Real Kafka answers as soon as there
+    is something; the embedded one does not, so there this is also the longest a new message waits.
+    """
+
+    BootStrategy = _Boot
+    fetch_wait_ms = 500
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, TableManager=_Tables, **kwargs)
+
+    def _new_transport(self) -> Any:
+        return _Transport(self.conf.broker_consumer, self)
+
+    def _create_directories(self) -> None:
+        """We keep no tables, so nothing of Faust's belongs on disk."""
