@@ -34,7 +34,10 @@ class Store(Protocol):
     async def query_columns(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
     ) -> list[Sequence[Any]]:
-        """The same, column by column: faster for long series."""
+        """The same, column by column (empty ones where there are no rows): faster for long series.
+
+        Columns of time come back as aware ``datetime`` in UTC; ``toUnixTimestamp64Milli(ts)`` is cheaper.
+        """
         ...
 
     async def insert_lines(self, table: str, lines: bytes, *, token: str | None = None) -> None:

@@ -1,0 +1,222 @@
+"""The store on ClickHouse, by clickhouse-connect: the same code for the embedded engine (chDB) and for a server.
+
+The client is the synchronous one in both modes (the asynchronous one knows no chDB), on one thread per handle, so that
+the event loop never waits. chDB is one engine a process with one directory an engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from shared.runtime.settings import Settings
+from shared.store.port import Store, StoreError
+from shared.store.refusals import refusal
+
+T = TypeVar("T")
+
+DATABASE = "lapwing"
+QUERY_SECONDS = 30.0
+COMMAND_SECONDS = 600.0
+CONNECT_SECONDS = 5
+
+_LINES = {
+    "input_format_skip_unknown_fields": 1,
+    "input_format_null_as_default": 1,
+    "input_format_json_ignore_unknown_keys_in_named_tuple": 1,
+    "input_format_json_defaults_for_missing_elements_in_named_tuple": 1,
+    "input_format_json_read_objects_as_strings": 1,
+    "input_format_json_read_arrays_as_strings": 1,
+    # One block an insert, so that every table gets one part of it.
+    "input_format_parallel_parsing": 0,
+    "max_insert_threads": 1,
+    "parallel_view_processing": 0,
+    "async_insert": 0,
+    "materialized_views_ignore_errors": 0,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the store is: an embedded engine in ``path``, or a server at ``host``."""
+
+    database: str
+    path: Path | None = None
+    host: str = ""
+    port: int = 0
+    secure: bool = False
+    username: str = "default"
+    password: str = ""
+
+    def __str__(self) -> str:
+        return f"chdb in {self.path}" if self.path else f"{self.host}:{self.port}"
+
+
+def address_of(settings: Settings) -> Address:
+    """Reads ``clickhouse.dsn``: ``chdb://[/directory][?database=name]`` or ``http(s)://[user[:password]@]host[:port]
+    [/database]``. Raises ``StoreError`` (permanent) when it names nothing usable.
+    """
+    parts = urlsplit(settings.clickhouse.dsn)
+    query = parse_qs(parts.query)
+    if parts.scheme == "chdb":
+        path = Path(unquote(parts.path)) if parts.path.strip("/") else settings.data_dir.absolute() / "clickhouse"
+        return Address(_name(query.get("database", [DATABASE])[0]), path=path)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    if not parts.hostname or port == -1:
+        raise StoreError(
+            "LAPWING_CLICKHOUSE__DSN: must name a host, as in `http://localhost:8123/lapwing`", permanent=True
+        )
+    secure = parts.scheme == "https"
+    password = settings.clickhouse.password
+    return Address(
+        _name(parts.path.strip("/") or query.get("database", [DATABASE])[0]),
+        host=parts.hostname,
+        port=port or (8443 if secure else 8123),
+        secure=secure,
+        username=unquote(parts.username or "default"),
+        password=password.get_secret_value() if password else unquote(parts.password or ""),
+    )
+
+
+def _name(database: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w{0,63}", database):
+        raise StoreError(f"LAPWING_CLICKHOUSE__DSN: {database!r} cannot be a database's name", permanent=True)
+    return database
+
+
+async def open_store(settings: Settings, role: str) -> Store:
+    """A handle for ``role``, its database made when missing. ``close`` it in the end.
+
+    Raises ``StoreError``: permanent when the address, the user or the directory cannot be used, temporary when the
+    server is away.
+    """
+    address = address_of(settings)
+    thread = ThreadPoolExecutor(1, thread_name_prefix=f"store-{role}")
+    try:
+        client = await asyncio.get_running_loop().run_in_executor(thread, _opened, address)
+    except BaseException:
+        thread.shutdown(wait=False)
+        raise
+    return _Clickhouse(address, client, thread)
+
+
+class _Clickhouse:
+    def __init__(self, address: Address, client: Any, thread: ThreadPoolExecutor) -> None:
+        self._address = address
+        self._client = client
+        self._thread = thread
+        self._closed = False
+
+    async def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> list[tuple[Any, ...]]:
+        result = await self._call(self._select, sql, parameters, timeout, False)
+        return [tuple(row) for row in result.result_rows]
+
+    async def query_columns(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, timeout: float | None = None
+    ) -> list[Sequence[Any]]:
+        result = await self._call(self._select, sql, parameters, timeout, True)
+        if not result.result_columns:
+            # chDB says nothing at all about the columns of no rows.
+            columns = await self._call(self._select, f"DESCRIBE TABLE ({sql}\n)", parameters, timeout, False)
+            return [[] for _ in columns.result_rows]
+        return list(result.result_columns)
+
+    async def insert_lines(self, table: str, lines: bytes, *, token: str | None = None) -> None:
+        settings: dict[str, Any] = dict(_LINES)
+        if token:
+            settings["insert_deduplication_token"] = token
+        await self._call(
+            functools.partial(self._client.raw_insert, table, insert_block=lines, fmt="JSONEachRow", settings=settings)
+        )
+
+    async def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            await self._call(
+                functools.partial(
+                    self._client.insert, table, rows, column_names=list(columns), settings={"async_insert": 0}
+                )
+            )
+
+    async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        await self._call(functools.partial(self._client.command, sql, parameters=dict(parameters or {}) or None))
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._client.close)
+            self._thread.shutdown(wait=False)
+
+    def _select(self, sql: str, parameters: Mapping[str, Any] | None, timeout: float | None, columns: bool) -> Any:
+        return self._client.query(
+            sql,
+            parameters=dict(parameters or {}) or None,
+            settings={"max_execution_time": QUERY_SECONDS if timeout is None else timeout},
+            column_oriented=columns,
+        )
+
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        if self._closed:
+            raise StoreError("this store handle was closed")
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, functools.partial(_translated, self._address, function, *arguments)
+        )
+
+
+def _translated(address: Address, function: Callable[..., T], *arguments: Any) -> T:
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise refusal(error, str(address)) from None
+
+
+def _opened(address: Address) -> Any:
+    try:
+        return _connected(address, address.database)
+    except StoreError as error:
+        if not getattr(error, "no_database", False):
+            raise
+    # A USE of a database that is not there fails, so make it through a handle that uses none.
+    bare = _connected(address, "default")
+    try:
+        _translated(address, bare.command, f"CREATE DATABASE IF NOT EXISTS `{address.database}`")
+    finally:
+        bare.close()
+    return _connected(address, address.database)
+
+
+def _connected(address: Address, database: str) -> Any:
+    import clickhouse_connect
+
+    arguments: dict[str, Any] = {"database": database, "tz_mode": "aware", "show_clickhouse_errors": True}
+    if address.path:
+        try:
+            address.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StoreError(f"cannot write to {address.path}: {error.strerror}", permanent=True) from None
+        arguments |= {"interface": "chdb", "path": str(address.path)}
+    else:
+        arguments |= {
+            "host": address.host,
+            "port": address.port,
+            "secure": address.secure,
+            "username": address.username,
+            "password": address.password,
+            "connect_timeout": CONNECT_SECONDS,
+            "send_receive_timeout": COMMAND_SECONDS,
+            "autogenerate_session_id": False,
+            "query_retries": 0,
+        }
+    return _translated(address, functools.partial(clickhouse_connect.get_client, **arguments))
