@@ -93,6 +93,7 @@ class EmbeddedBroker:
         self._cluster = self._lib.rd_kafka_mock_cluster_new(self._handle, 1)
         if not self._cluster:
             raise BrokerError("the embedded broker cannot listen on 127.0.0.1")
+        self._lib.rd_kafka_mock_set_controller_id(self._cluster, 1)
         # A group has one member here, so there is nobody to wait for.
         self._lib.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
 
@@ -133,6 +134,7 @@ def _declared(lib: ctypes.CDLL) -> ctypes.CDLL:
         ("rd_kafka_mock_cluster_destroy", None, [pointer]),
         ("rd_kafka_mock_cluster_bootstraps", text, [pointer]),
         ("rd_kafka_mock_group_initial_rebalance_delay_ms", None, [pointer, ctypes.c_int32]),
+        ("rd_kafka_mock_set_controller_id", number, [pointer, ctypes.c_int32]),
         ("rd_kafka_mock_topic_create", number, [pointer, text, number, number]),
         ("rd_kafka_mock_broker_set_down", number, [pointer, ctypes.c_int32]),
         ("rd_kafka_mock_broker_set_up", number, [pointer, ctypes.c_int32]),

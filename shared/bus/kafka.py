@@ -21,7 +21,7 @@ from shared.schemas.topics import ANOMALIES, LOGS, METRICS, Topic
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 1 << 20
-FETCH_WAIT_MS = 500
+FETCH_WAIT_MS = 250
 UNKNOWN_LAG = sys.maxsize
 
 _NEVER = (

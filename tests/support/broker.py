@@ -1,12 +1,17 @@
-"""An embedded broker for a test: ``with embedded_broker() as settings: …``, or as the fixture ``broker``."""
+"""Brokers for tests: an embedded one in a moment, and whichever the battery of the bus runs on."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
+
+import pytest
 
 from shared.broker.embedded import EmbeddedBroker
+from shared.bus.kafka import admin
 from shared.runtime.settings import Settings
 from shared.schemas.topics import ALL_TOPICS, Topic
 
@@ -25,3 +30,39 @@ def settings_for(address: str, data_dir: Path, **sections: dict[str, object]) ->
     """Settings that name the broker at ``address``: ``settings_for(broker.address, tmp_path, ingest={…})``."""
     kafka = {"bootstrap_servers": address, **sections.pop("kafka", {})}
     return Settings.model_validate({"data_dir": data_dir, "kafka": kafka, **sections})
+
+
+class TestBus:
+    """A broker of some kind, and topics and group names nobody used before."""
+
+    __test__ = False
+
+    def __init__(self, kind: str, settings: Settings, embedded: EmbeddedBroker | None) -> None:
+        self.kind = kind
+        self.settings = settings
+        self.embedded = embedded
+
+    async def topic(self, partitions: int = 2, *, compacted: bool = False) -> Topic:
+        topic = Topic(f"test.{uuid4().hex}", "a test", compacted=compacted)
+        if self.embedded:
+            self.embedded.create_topic(topic.name, partitions)
+        else:
+            kafka = self.settings.kafka.model_copy(update={"partitions": partitions})
+            await admin(kafka).create([topic])
+        return topic
+
+    def name(self) -> str:
+        return f"test-{uuid4().hex[:8]}"
+
+
+@pytest.fixture(params=["embedded", "kafka"])
+def bus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TestBus]:
+    """``LAPWING_TEST_KAFKA=host:port`` adds a real Kafka to the battery."""
+    if request.param == "embedded":
+        with embedded_broker(()) as broker:
+            yield TestBus("embedded", settings_for(broker.address, tmp_path), broker)
+        return
+    address = os.environ.get("LAPWING_TEST_KAFKA")
+    if not address:
+        pytest.skip("no Apache Kafka: set LAPWING_TEST_KAFKA=host:port to run this on one")
+    yield TestBus("kafka", settings_for(address, tmp_path), None)

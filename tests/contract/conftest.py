@@ -1,0 +1,3 @@
+from tests.support.broker import bus
+
+__all__ = ["bus"]
