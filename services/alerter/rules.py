@@ -23,6 +23,7 @@ Condition = Literal["metric", "anomaly", "silent"]
 MAX_FILE_BYTES = 1 << 20
 _MOST_PROBLEMS = 10
 _MOST_NODES = 100_000
+_DEEPEST = 8
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -186,7 +187,8 @@ def _parse_one(name: str, text: str, rules: dict[str, Rule]) -> list[str]:
     try:
         parsed = _File.model_validate(tree)
     except ValidationError as error:
-        return [f"{name}:{_line(e['loc'], lines)}: {_where(e['loc'], tree)}{_why(e)}" for e in error.errors()]
+        found = sorted((_line(e["loc"], lines), f"{_where(e['loc'], tree)}{_why(e)}") for e in error.errors())
+        return [f"{name}:{line}: {text}" for line, text in found]
     problems = []
     for index, rule in enumerate(parsed.rules):
         if rule.name in rules:
@@ -202,6 +204,8 @@ def _lines(root: yaml.Node) -> Iterator[tuple[tuple[str | int, ...], int]]:
         if not stack:
             return
         path, node = stack.pop()
+        if len(path) > _DEEPEST:
+            raise yaml.MarkedYAMLError(problem="nested too deeply", problem_mark=node.start_mark)
         yield path, node.start_mark.line + 1
         if isinstance(node, yaml.MappingNode):
             seen = set()
@@ -214,7 +218,7 @@ def _lines(root: yaml.Node) -> Iterator[tuple[tuple[str | int, ...], int]]:
                     yield (*path, key.value), key.start_mark.line + 1
         elif isinstance(node, yaml.SequenceNode):
             stack += [((*path, index), value) for index, value in enumerate(node.value)]
-    raise ValueError("too many values")
+    raise ValueError("it holds too many values")
 
 
 def _line(loc: tuple[int | str, ...], lines: dict[tuple[str | int, ...], int]) -> int:
@@ -240,4 +244,6 @@ def _why(error: Any) -> str:
         known = [f.alias or n for n, f in Rule.model_fields.items()]
         close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
         return f"unknown key{f'; did you mean `{close[0]}`?' if close else ''}"
+    if error["type"] == "string_pattern_mismatch":
+        return f"`{error['input']}` must be letters, digits and underscores only (rule names: lower case)"
     return str(error["msg"]).removeprefix("Value error, ")
