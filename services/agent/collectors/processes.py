@@ -1,0 +1,105 @@
+"""Section ``processes``: how many there are in which state, and the details of those that use most."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterable
+from heapq import nlargest
+from operator import attrgetter
+from typing import Any, Protocol
+
+import psutil
+
+from services.agent.collectors.process_details import Details, LinuxDetails, PortableDetails
+from services.agent.collectors.process_scan import LinuxScan, PortableScan, Scan, Seen
+from services.agent.paths import HostPaths
+from services.agent.redact import Redactor
+
+# The kernel's letters: psutil's names, and the schema's counts.
+STATUS = {
+    "R": "running", "S": "sleeping", "D": "disk-sleep", "T": "stopped", "t": "tracing-stop", "Z": "zombie",
+    "X": "dead", "x": "dead", "K": "wake-kill", "W": "waking", "I": "idle", "P": "parked",
+}  # fmt: skip
+COUNTED = {
+    "R": "running",
+    "S": "sleeping",
+    "D": "disk_sleep",
+    "T": "stopped",
+    "t": "stopped",
+    "Z": "zombie",
+    "I": "idle",
+}
+FACTS_EVERY = 60.0  # seconds between looks at what hardly changes: memory size, boot time
+
+
+class Knows(Protocol):
+    def of(self, process: Seen, now: float, age: float) -> Details: ...
+
+
+def count_states(states: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for letter, number in Counter(states).items():
+        name = COUNTED.get(letter, "other")
+        counts[name] = counts.get(name, 0) + number
+    return counts
+
+
+def busiest(processes: Collection[Seen], top: int) -> list[Seen]:
+    """The ``top`` by CPU and the ``top`` by memory, once each; who used no CPU counts by memory only."""
+    by_cpu = nlargest(top, [p for p in processes if p.grown], key=attrgetter("grown"))
+    by_memory = nlargest(top, processes, key=attrgetter("rss"))
+    chosen = {id(p): p for p in (*by_cpu, *by_memory)}
+    return sorted(chosen.values(), key=attrgetter("grown", "rss"), reverse=True)
+
+
+class ProcessesCollector:
+    section = "processes"
+
+    def __init__(self, scan: Scan, details: Knows, *, top: int = 20) -> None:
+        self._scan = scan
+        self._details = details
+        self._top = top
+        self._before: float | None = None
+        self._facts_due = 0.0
+        self._boot_time = 0.0
+        self._memory = 0
+
+    def collect(self, now: float) -> dict[str, Any]:
+        if now >= self._facts_due:
+            self._facts_due = now + FACTS_EVERY
+            self._boot_time = psutil.boot_time() if isinstance(self._scan, LinuxScan) else 0.0
+            self._memory = psutil.virtual_memory().total
+        processes = self._scan.processes()
+        seconds = now - self._before if self._before is not None else 0.0
+        self._before = now
+        return {
+            "count": len(processes),
+            **count_states([p.state for p in processes]),
+            "threads": sum([p.threads for p in processes]),
+            "top": [self._process(p, now, seconds) for p in busiest(processes, self._top)],
+        }
+
+    def _process(self, process: Seen, now: float, seconds: float) -> dict[str, Any]:
+        created = self._boot_time + process.start / self._scan.ticks_per_second
+        # Its age, by the clock that `now` is of: both count from boot, give or take a suspend.
+        details = self._details.of(process, now, now - process.start / self._scan.ticks_per_second)
+        used = process.grown / self._scan.ticks_per_second
+        return {
+            "pid": process.pid,
+            "name": details.name,
+            "status": STATUS.get(process.state, "?"),
+            "cpu_percent": round(100 * used / seconds, 1) if seconds > 0 else 0.0,
+            "memory_percent": min(100.0, round(100 * process.rss / self._memory, 2)) if self._memory else 0.0,
+            "memory_info": {"rss": process.rss, "vms": process.vms},
+            "create_time": round(created * 1000),
+            "cmdline": details.cmdline,
+            "username": details.username,
+        }
+
+
+def processes_collector(paths: HostPaths, redactor: Redactor, top: int) -> ProcessesCollector:
+    """The cheap way on Linux, psutil elsewhere."""
+    if sys.platform == "linux":
+        return ProcessesCollector(LinuxScan(paths.proc), LinuxDetails(paths, redactor), top=top)
+    return ProcessesCollector(PortableScan(), PortableDetails(redactor), top=top)

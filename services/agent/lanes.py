@@ -1,0 +1,119 @@
+"""Threads that run collectors, and that can be left behind in one that hangs.
+
+A lane runs its collectors one after the other in one thread. When one does not return, the lane takes a new thread
+for the others; the old one ends when its collector does. A collector is in one thread at most, so there are never
+more threads than collectors.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.agent.collectors.base import Collector
+
+Now = Callable[[], float]
+
+
+class Probe:
+    """A collector, when it is due, and how it fares. ``every``: in how many slots of the sampler's grid."""
+
+    def __init__(self, collector: Collector, every: int = 1, *, background: bool = False) -> None:
+        self.collector = collector
+        self.section = collector.section
+        self.every = max(1, every)
+        self.background = background
+        self.seconds = 0.0
+        """What the latest run took."""
+        self.runs = self.failures = 0
+        self.error: str | None = None
+        self.asked_at: float | None = None
+        """Since when a lane has it; ``None`` when none has."""
+        self.entered_at: float | None = None
+        """Since when it is being run."""
+        self._result: Any = None
+
+    def take(self) -> Any:
+        """What was collected since the last time, or ``None``."""
+        result, self._result = self._result, None
+        return result
+
+    def run(self, now: Now) -> None:
+        self.entered_at = now()
+        began = time.perf_counter()
+        try:
+            self._result = self.collector.collect(self.entered_at)
+            self.error = None
+        except Exception as error:
+            self._result = None
+            self.error = f"{type(error).__name__}: {error}"[:512]
+            self.failures += 1
+        finally:
+            self.runs += 1
+            self.seconds = time.perf_counter() - began
+            self.entered_at = None
+            self.asked_at = None
+
+
+class Lane:
+    def __init__(self, name: str, now: Now) -> None:
+        self._name = name
+        self._now = now
+        self._changed = threading.Condition()
+        self._waiting: deque[Probe] = deque()
+        self._current: Probe | None = None
+        self._thread: threading.Thread | None = None
+        self._idle: Callable[[], object] | None = None
+        self._stopped = False
+
+    def submit(self, probes: Sequence[Probe], when_idle: Callable[[], object] | None = None) -> None:
+        """Run these, but for those that still are; call ``when_idle`` (in the lane's thread) after the last."""
+        with self._changed:
+            for probe in probes:
+                if probe.asked_at is None:
+                    probe.asked_at = self._now()
+                    self._waiting.append(probe)
+            self._idle = when_idle
+            if self._thread is None:
+                self._take_thread()
+            self._changed.notify()
+
+    def leave_behind(self, after: float = 0.0) -> None:
+        """Go on without the collector that is being run, if it has been for ``after`` seconds."""
+        with self._changed:
+            probe = self._current
+            if probe is not None and self._now() - (probe.entered_at or self._now()) >= after:
+                self._current = None
+                self._take_thread()
+
+    def stop(self) -> None:
+        """Nothing further is run; a collector that hangs is not waited for."""
+        with self._changed:
+            self._stopped = True
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def _take_thread(self) -> None:
+        # A daemon: a process must be able to end although a thread of it waits for a dead file server.
+        self._thread = threading.Thread(target=self._work, name=f"agent-{self._name}", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        me = threading.current_thread()
+        while True:
+            with self._changed:
+                if self._thread is not me:
+                    return
+                self._current = None
+                if not self._waiting and self._idle is not None:
+                    self._idle()
+                    self._idle = None
+                while not self._waiting and not self._stopped and self._thread is me:
+                    self._changed.wait()
+                if self._stopped or self._thread is not me:
+                    return
+                probe = self._current = self._waiting.popleft()
+            probe.run(self._now)

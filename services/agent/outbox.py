@@ -1,0 +1,264 @@
+"""The way out: events go to the bus as they come, to the spool while it is away, and from there when it is back.
+
+Live events go first. What is waiting follows in larger messages, marked, and not faster than a multiple of the live
+pace, so that a fleet that comes back together does not bury its own present under its past.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TypeVar
+
+from services.agent.spool import Position, Spool
+from shared.bus.port import BusError, Publisher
+from shared.runtime.clock import Clock
+from shared.runtime.retry import backoff
+from shared.schemas.topics import METRICS
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SPOOLED_HEADER = "lapwing-spooled"
+SPOOLED: Mapping[str, bytes] = {SPOOLED_HEADER: b"1"}
+MESSAGE_BYTES = 256 << 10
+PATIENCE = 2.0  # seconds a message may be on its way before its events are put on disk as well
+BACKLOG_SPEED = 10  # times the live pace
+MOST_PENDING = 256  # events in memory; more come together only when the disk, too, is slow
+LARGE = 100_000  # bytes: an event refused for good is blamed on its size from here on, on permissions below
+REFUSED_RETRY = 30.0  # seconds
+
+
+class Outbox:
+    def __init__(
+        self, publisher: Publisher, spool: Spool, *, host_id: str, clock: Clock, interval: float = 1.0, pack: int = 1
+    ) -> None:
+        self._publisher = publisher
+        self._spool = spool
+        self._key = host_id
+        self._clock = clock
+        self._interval = interval
+        self._pack = pack
+        self._pending: deque[bytes] = deque()
+        self._wake = asyncio.Event()
+        self._disk = ThreadPoolExecutor(1, "agent-spool")
+        self._task: asyncio.Task[None] | None = None
+        self._attempt: asyncio.Task[None] | None = None
+        self._closing = False
+        self._delays: Iterator[float] = backoff()
+        self._try_at = 0.0
+        self._backlog_at = 0.0
+        self._backlog_bytes = MESSAGE_BYTES
+        self._dropped = 0
+        self.away_since: float | None = None
+        self.away_because = ""
+        self.spooled_events = 0
+        self.spooled_bytes = 0
+
+    @property
+    def dropped(self) -> int:
+        """Events given up since the start, for whatever reason."""
+        return self._dropped + self._spool.lost.total
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="agent-outbox")
+
+    async def open(self) -> None:
+        await self.on_disk(self._spool.open)
+
+    def put(self, line: bytes) -> None:
+        """Take an event. Never waits."""
+        self._pending.append(line)
+        if len(self._pending) > MOST_PENDING + self._pack:
+            self._pending.popleft()
+            self._dropped += 1
+        self._wake.set()
+
+    async def watch(self) -> None:
+        assert self._task is not None
+        await asyncio.shield(self._task)
+
+    async def stop(self, within: float = 2.0) -> None:
+        """What is pending is sent if that is quick, else kept on disk."""
+        if self._closing:
+            return
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=within / 4)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self.away_since is None and self._pending:
+            with suppress(BusError, TimeoutError):
+                async with asyncio.timeout(within / 4):
+                    while lines := self._take():
+                        await self._publish(lines)
+                        self._done(lines)
+        if self._attempt is not None:
+            self._attempt.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within / 2):
+                await self._keep(list(self._pending))
+                await self.on_disk(self._spool.close)
+        self._disk.shutdown(wait=False)
+
+    async def on_disk(self, work: Callable[..., T], *arguments: object) -> T:
+        """Run something that may wait for the disk; one thing at a time."""
+
+        def run() -> tuple[T, int, int]:
+            result = work(*arguments)
+            return result, self._spool.events, self._spool.size
+
+        result, self.spooled_events, self.spooled_bytes = await asyncio.get_running_loop().run_in_executor(
+            self._disk, run
+        )
+        return result
+
+    async def _run(self) -> None:
+        while not self._closing:
+            await self._sleep()
+            self._follow_attempt()
+            if len(self._pending) >= self._pack:
+                await self._live(self._take())
+            elif self._backlog_due():
+                await self._backlog()
+
+    async def _sleep(self) -> None:
+        """Until there is something to do."""
+        if self._closing or len(self._pending) >= self._pack:
+            return
+        self._wake.clear()
+        until = None
+        if self.spooled_events and self._attempt is None:
+            until = max(0.0, max(self._backlog_at, self._try_at) - self._clock.monotonic())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(until):
+                await self._wake.wait()
+
+    def _take(self) -> list[bytes]:
+        """The next events for one message; they stay pending until they are somewhere safe."""
+        lines: list[bytes] = []
+        size = 0
+        for line in self._pending:
+            size += len(line) + 1
+            if len(lines) == self._pack or (lines and size > MESSAGE_BYTES):
+                break
+            lines.append(line)
+        return lines
+
+    def _done(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            if self._pending and self._pending[0] is line:  # it may have been dropped meanwhile
+                self._pending.popleft()
+
+    async def _live(self, lines: list[bytes]) -> None:
+        if self._attempt is None and self._clock.monotonic() >= self._try_at:
+            error = await self._sent(lines)
+            if error is None:
+                self._done(lines)
+                return
+            if error.permanent and len(lines) > 1:
+                await self._one_by_one(lines)
+                return
+            if error.permanent and len(lines[0]) >= LARGE:
+                self._give_up(lines[0], error)
+                self._done(lines)
+                return
+        await self._keep(lines)
+
+    async def _one_by_one(self, lines: list[bytes]) -> None:
+        for line in lines:
+            self._try_at = 0.0
+            await self._live([line])
+
+    async def _backlog(self) -> None:
+        batch = await self.on_disk(self._spool.read, Position(), self._backlog_bytes)
+        if batch is None:
+            return
+        if batch.lines:
+            error = await self._sent(batch.lines, SPOOLED)
+            if error is not None and error.permanent and len(batch.lines) > 1:
+                self._backlog_bytes = max(1, self._backlog_bytes // 4)
+                self._try_at = 0.0
+                return
+            if error is not None and not (error.permanent and len(batch.lines[0]) >= LARGE):
+                return
+            if error is not None:
+                self._give_up(batch.lines[0], error)
+            self._backlog_bytes = MESSAGE_BYTES
+            self._backlog_at = self._clock.monotonic() + len(batch.lines) * self._interval / BACKLOG_SPEED
+        await self.on_disk(self._spool.trim, batch.until)
+        if not self.spooled_events:
+            log.info("the spool is empty again")
+
+    def _backlog_due(self) -> bool:
+        now = self._clock.monotonic()
+        return self.spooled_events > 0 and self._attempt is None and now >= self._backlog_at and now >= self._try_at
+
+    async def _sent(self, lines: Sequence[bytes], headers: Mapping[str, bytes] | None = None) -> BusError | None:
+        """``None`` when the broker has them. What is still on its way after ``PATIENCE`` counts as not sent."""
+        attempt = asyncio.create_task(self._publish(lines, headers))
+        try:
+            await asyncio.wait({attempt}, timeout=PATIENCE)
+        except asyncio.CancelledError:
+            attempt.cancel()
+            raise
+        if not attempt.done():
+            self._attempt = attempt
+            attempt.add_done_callback(lambda _: self._wake.set())
+            error = BusError(f"the broker has not answered for {PATIENCE:g} s")
+            self._is_away(error)
+            return error
+        failure = attempt.exception()
+        if failure is None:
+            self._is_back()
+            return None
+        if not isinstance(failure, BusError):
+            raise failure
+        self._is_away(failure)
+        return failure
+
+    async def _publish(self, lines: Sequence[bytes], headers: Mapping[str, bytes] | None = None) -> None:
+        await self._publisher.publish(METRICS, self._key, b"\n".join(lines), headers)
+
+    def _follow_attempt(self) -> None:
+        """The fate of a message that took too long; its events are in the spool, so sending them again is harmless."""
+        attempt = self._attempt
+        if attempt is None or not attempt.done():
+            return
+        self._attempt = None
+        failure = attempt.exception()
+        if failure is None:
+            self._is_back()
+        elif isinstance(failure, BusError):
+            self._is_away(failure)
+        else:
+            raise failure
+
+    def _is_away(self, error: BusError) -> None:
+        if self.away_since is None:
+            self.away_since = self._clock.monotonic()
+            log.warning("the broker does not take events, they go to the spool", extra={"reason": str(error)})
+        self.away_because = str(error)
+        self._try_at = self._clock.monotonic() + (REFUSED_RETRY if error.permanent else next(self._delays))
+
+    def _is_back(self) -> None:
+        self._try_at = 0.0
+        if self.away_since is None:
+            return
+        seconds = round(self._clock.monotonic() - self.away_since, 1)
+        self.away_since, self.away_because, self._delays = None, "", backoff()
+        log.info("the broker takes events again", extra={"seconds": seconds, "spooled": self.spooled_events})
+
+    def _give_up(self, line: bytes, error: BusError) -> None:
+        self._dropped += 1
+        log.error("an event was refused for good", extra={"bytes": len(line), "reason": str(error)})
+
+    async def _keep(self, lines: Sequence[bytes]) -> None:
+        if lines:
+            await self.on_disk(self._spool.append, lines)
+            self._done(lines)

@@ -1,0 +1,67 @@
+"""What is collected, how often, and what must not keep the others waiting."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+import psutil
+
+from services.agent.collectors import portable
+from services.agent.collectors.base import Collector
+from services.agent.collectors.cpu import CpuCollector
+from services.agent.collectors.disk_io import DiskIoCollector
+from services.agent.collectors.disks import DisksCollector
+from services.agent.collectors.gpus import GpusCollector
+from services.agent.collectors.load import LoadCollector
+from services.agent.collectors.memory import MemoryCollector
+from services.agent.collectors.network import NetworkCollector
+from services.agent.collectors.pressure import PressureCollector
+from services.agent.collectors.processes import processes_collector
+from services.agent.collectors.swap import SwapCollector
+from services.agent.collectors.system import SystemCollector
+from services.agent.collectors.temperatures import TemperaturesCollector
+from services.agent.lanes import Probe
+from services.agent.paths import HostPaths
+from services.agent.redact import Redactor
+from services.agent.schedule import slots
+from shared.runtime.settings import AgentSettings
+
+
+def collectors(settings: AgentSettings, paths: HostPaths) -> Iterable[Collector]:
+    """One for each section; Linux has the cheaper ones, psutil serves everywhere else."""
+    redactor = Redactor(settings.redact)
+    linux = sys.platform == "linux"
+    if linux:
+        psutil.PROCFS_PATH = paths.proc
+        yield from (
+            CpuCollector(paths.proc),
+            LoadCollector(paths.proc),
+            MemoryCollector(paths.proc),
+            SwapCollector(paths.proc),
+            DiskIoCollector(paths.proc, paths.sys),
+            NetworkCollector(paths),
+            PressureCollector(paths.proc),
+            DisksCollector(paths),
+            SystemCollector(paths),
+            TemperaturesCollector(paths.sys),
+        )
+    else:
+        yield from portable.collectors()
+    yield processes_collector(paths, redactor, settings.top_processes)
+    yield GpusCollector()
+
+
+def planned(settings: AgentSettings, collectors: Iterable[Collector]) -> list[Probe]:
+    """Each with its interval. What may wait for a device or another machine runs in the background."""
+    slow = {
+        "disks": settings.disks_interval,
+        "gpus": settings.gpu_interval,
+        "system": settings.system_interval,
+        "temperatures": settings.temperatures_interval,
+    }
+    intervals = {**slow, "processes": settings.processes_interval}
+    return [
+        Probe(c, slots(intervals.get(c.section, settings.interval), settings.interval), background=c.section in slow)
+        for c in collectors
+    ]

@@ -1,0 +1,154 @@
+"""The agent: measures this host and publishes what it finds. It opens no port and does nothing it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from services.agent import plan
+from services.agent.collectors.base import Collector
+from services.agent.identity import Identity, identify
+from services.agent.outbox import Outbox
+from services.agent.paths import host_paths
+from services.agent.sampler import Sampler
+from services.agent.schedule import Grid, slots
+from services.agent.self_state import SelfState
+from services.agent.sequence import Sequence as Numbers
+from services.agent.spool import Spool
+from shared.bus.port import Publisher
+from shared.runtime.clock import Clock, SystemClock
+from shared.runtime.health import Health
+from shared.runtime.lifecycle import Service
+from shared.runtime.settings import Settings
+
+BASELINE = 1.0  # seconds at most between the first readings and the first event
+ABOUT_ITSELF_EVERY = 5.0  # seconds
+STOP_WITHIN = 2.0
+UNWELL_AFTER = 10  # intervals without a tick
+
+
+def build(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    health: Health | None = None,
+    publisher: Publisher | None = None,
+    collectors: Sequence[Collector] | None = None,
+) -> Service:
+    """``publisher`` and ``collectors`` replace the bus and this machine, for tests."""
+    if publisher is None:
+        from shared.bus import kafka  # a Kafka client is not small; tests and `--help` do without
+
+        publisher = kafka.publisher(settings.kafka, "lapwing-agent")
+    return AgentService(settings, clock or SystemClock(), health or Health(), publisher, collectors)
+
+
+class AgentService:
+    name = "agent"
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        health: Health,
+        publisher: Publisher,
+        collectors: Sequence[Collector] | None,
+    ) -> None:
+        self._settings = settings.agent
+        self._directory = settings.data_dir / "agent"
+        self._clock = clock
+        self._publisher = publisher
+        self._collectors = collectors
+        self._paths = host_paths(self._settings)
+        self._spool = Spool(
+            self._directory / "spool", self._settings.spool_max_bytes, self._settings.spool_max_age, clock
+        )
+        self._outbox: Outbox | None = None
+        self._sampler: Sampler | None = None
+        self._numbers: Numbers | None = None
+        self._ticks: asyncio.Task[None] | None = None
+        self._reserving: asyncio.Task[None] | None = None
+        self._last_tick: float | None = None
+        health.progress["agent"] = self._progress
+        health.dependencies["agent bus"] = self._bus
+
+    async def start(self) -> None:
+        identity = await asyncio.to_thread(self._open)
+        interval = self._settings.interval
+        self._outbox = Outbox(
+            self._publisher,
+            self._spool,
+            host_id=identity.host_id,
+            clock=self._clock,
+            interval=interval,
+            pack=self._settings.pack,
+        )
+        await self._outbox.open()
+        await self._publisher.start()
+        self._outbox.start()
+        assert self._numbers is not None
+        self._sampler = Sampler(
+            identity,
+            plan.planned(self._settings, self._collectors or plan.collectors(self._settings, self._paths)),
+            clock=self._clock,
+            interval=interval,
+            collector_timeout=self._settings.collector_timeout,
+            numbers=self._numbers,
+            about_itself=SelfState(self._clock, interval, self._outbox),
+            about_itself_every=slots(ABOUT_ITSELF_EVERY, interval),
+        )
+        await self._sampler.prime()
+        self._last_tick = self._clock.monotonic()
+        self._ticks = asyncio.create_task(self._tick(self._sampler, self._outbox, self._numbers), name="agent-ticks")
+
+    async def watch(self) -> None:
+        assert self._ticks is not None and self._outbox is not None
+        watches = {asyncio.ensure_future(self._outbox.watch()), asyncio.shield(self._ticks)}
+        done, _ = await asyncio.wait(watches, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def stop(self) -> None:
+        if self._ticks is not None:
+            self._ticks.cancel()
+            await asyncio.gather(self._ticks, return_exceptions=True)
+            self._ticks = None
+        if self._sampler is not None:
+            self._sampler.stop()
+        if self._outbox is not None:
+            if self._numbers is not None:
+                await self._outbox.on_disk(self._numbers.close)
+            await self._outbox.stop(STOP_WITHIN)
+            self._outbox = None
+        await self._publisher.stop()
+
+    def _open(self) -> Identity:
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._numbers = Numbers(self._directory / "sequence", self._clock.now_ms())
+        self._numbers.reserve()
+        return identify(self._settings, self._paths, self._directory)
+
+    async def _tick(self, sampler: Sampler, outbox: Outbox, numbers: Numbers) -> None:
+        now = self._clock.monotonic()
+        grid = Grid(now + min(BASELINE, self._settings.interval), self._settings.interval)
+        slot = -1
+        while True:
+            slot, begins = grid.after(self._clock.monotonic(), slot)
+            await asyncio.sleep(begins - self._clock.monotonic())
+            outbox.put(await sampler.tick(slot))
+            self._last_tick = self._clock.monotonic()
+            if numbers.low and (self._reserving is None or self._reserving.done()):
+                self._reserving = asyncio.create_task(outbox.on_disk(numbers.reserve))
+
+    def _progress(self) -> str | None:
+        if self._last_tick is None:
+            return "the agent has not started"
+        silent = self._clock.monotonic() - self._last_tick
+        if silent > max(5.0, UNWELL_AFTER * self._settings.interval):
+            return f"the agent has not measured for {silent:.0f} s"
+        return None
+
+    def _bus(self) -> str | None:
+        if self._outbox is None or self._outbox.away_since is None:
+            return None
+        return f"events go to the spool: {self._outbox.away_because}"
