@@ -12,7 +12,7 @@ import importlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.data_dir import DataDir
@@ -21,6 +21,9 @@ from shared.runtime.lifecycle import Service
 from shared.runtime.retry import backoff
 from shared.runtime.settings import Settings, SettingsError
 from shared.schemas.topics import ALL_TOPICS
+
+if TYPE_CHECKING:
+    from shared.store.port import Store
 
 log = logging.getLogger(__name__)
 
@@ -141,15 +144,27 @@ class _Topics(_Part):
 
 
 class _Schema(_Part):
-    """Waits for the store as long as it takes."""
+    """Waits for the store as long as it takes. Its handle stays open, so that an embedded engine outlives everyone."""
 
     name = "store"
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._store: Store | None = None
 
     async def start(self) -> None:
-        await _until_there("store", lambda: migrate_store(self._settings))
+        await _until_there("store", self._open)
+
+    async def _open(self) -> None:
+        from shared.store.clickhouse import open_store
+        from shared.store.migrate import migrate
+
+        self._store = self._store or await open_store(self._settings, "schema")
+        await migrate(self._settings, self._store)
+
+    async def stop(self) -> None:
+        if self._store:
+            await self._store.close()
 
 
 async def _until_there(what: str, attempt: Callable[[], Awaitable[object]]) -> None:
