@@ -66,8 +66,8 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
     return context
 
 
-async def why_not(settings: KafkaSettings, timeout: float = 3.0) -> str:
-    """One sentence on why the brokers cannot be reached; aiokafka itself only says that it could not."""
+async def why_not(settings: KafkaSettings, timeout: float = 3.0) -> str | None:
+    """One sentence on why no broker can be reached, ``None`` when one can; aiokafka only says that it could not."""
     options = arguments(settings, "lapwing-probe")
     names = ("security_protocol", "ssl_context", "sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
     reasons: list[str] = []
@@ -81,7 +81,7 @@ async def why_not(settings: KafkaSettings, timeout: float = 3.0) -> str:
                     **{name: options[name] for name in names if name in options},
                 )
             connection.close()
-            return f"the broker at {settings.bootstrap_servers} accepts connections but does not answer as it should"
+            return None
         except Exception as error:
             reasons.append(explain(error, f"{host}:{port}", settings))
     return "; ".join(dict.fromkeys(reasons)) or f"no broker at {settings.bootstrap_servers}"

@@ -112,7 +112,7 @@ class _Publisher:
                 except BaseException as error:
                     self._close_soon(producer)
                     if isinstance(error, errors.KafkaConnectionError):
-                        raise BusError(await connection.why_not(self._settings)) from None
+                        raise BusError(await _unreachable(self._settings)) from None
                     raise
                 self._producer = producer
             return self._producer
@@ -216,7 +216,7 @@ class _Tail:
             with suppress(Exception):
                 await consumer.stop()
             if isinstance(error, errors.KafkaConnectionError):
-                raise BusError(await connection.why_not(self._settings)) from None
+                raise BusError(await _unreachable(self._settings)) from None
             raise
         self._consumer = consumer
         return consumer
@@ -294,7 +294,7 @@ class _Admin:
         except TimeoutError:
             raise BusError(f"the broker did not create the topics within {self._timeout:g} s") from None
         except errors.KafkaConnectionError:
-            raise BusError(await connection.why_not(self._settings)) from None
+            raise BusError(await _unreachable(self._settings)) from None
         except (errors.KafkaError, OSError) as error:
             raise BusError(f"the broker did not create the topics: {_words(error)}") from None
         finally:
@@ -339,6 +339,11 @@ class _Admin:
             "retention.ms": topic.retention_ms,
             "retention.bytes": topic.retention_bytes,
         }
+
+
+async def _unreachable(settings: KafkaSettings) -> str:
+    reason = await connection.why_not(settings)
+    return reason or f"the broker at {settings.bootstrap_servers} accepts connections but does not answer as it should"
 
 
 def _refusal(error: errors.KafkaError, topic: Topic) -> str:

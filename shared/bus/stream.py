@@ -31,10 +31,13 @@ STOP_WITHIN = 2.0
 COMMIT_SECONDS = 2.0
 
 
-def stream_app(settings: Settings, name: str) -> faust.App:
-    """An app of the group ``lapwing-<name>``. Raises ``BusError`` (permanent) on settings that cannot work."""
+def stream_app(settings: Settings, name: str, *, session_timeout: float = 10.0) -> App:
+    """An app of the group ``lapwing-<name>``. Raises ``BusError`` (permanent) on settings that cannot work.
+
+    ``session_timeout``: seconds after which the broker gives the partitions of a silent member to another.
+    """
     kafka = settings.kafka
-    return App(
+    app = App(
         f"lapwing-{name}",
         broker=";".join(f"kafka://{address}" for address in kafka.bootstrap_servers.split(",")),
         broker_credentials=_credentials(kafka),
@@ -56,14 +59,16 @@ def stream_app(settings: Settings, name: str) -> faust.App:
         topic_disable_leader=True,
         # A batch may wait for a store that is away for hours; exceeding this stalls the consumer for good.
         broker_max_poll_interval=86_400.0,
-        broker_session_timeout=10.0,
-        broker_heartbeat_interval=3.0,
+        broker_session_timeout=session_timeout,
+        broker_heartbeat_interval=session_timeout * 0.3,
         broker_commit_interval=COMMIT_SECONDS,
     )
+    app.kafka = kafka
+    return app
 
 
 def batches(
-    app: faust.App,
+    app: App,
     topics: Sequence[Topic],
     size: int,
     seconds: float,
@@ -92,7 +97,7 @@ def batches(
 class StreamService:
     """Runs an app on the current event loop, without Faust's worker: it takes no signals and no logging."""
 
-    def __init__(self, name: str, app: faust.App) -> None:
+    def __init__(self, name: str, app: App) -> None:
         self.name = name
         self._app = app
 
@@ -101,6 +106,9 @@ class StreamService:
 
         Raises ``BusError`` where the broker cannot be reached or gives no partitions in ``START_WITHIN`` seconds.
         """
+        # Asked first, because a consumer that cannot connect dies loudly in a thread of its own.
+        if reason := await connection.why_not(self._app.kafka):
+            raise BusError(reason)
         starting = asyncio.create_task(self._app.maybe_start())
         try:
             async with asyncio.timeout(START_WITHIN):

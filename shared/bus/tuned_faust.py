@@ -14,6 +14,8 @@ from faust.app.base import BootStrategy
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 
+from shared.runtime.settings import KafkaSettings
+
 
 class _Boot(BootStrategy):  # type: ignore[misc]
     enable_kafka_producer = False  # we publish through ``shared.bus.kafka``, which says when a message is safe
@@ -90,6 +92,7 @@ class App(faust.App):  # type: ignore[misc]
 
     BootStrategy = _Boot
     fetch_wait_ms = 500
+    kafka: KafkaSettings
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, TableManager=_Tables, **kwargs)
