@@ -33,9 +33,9 @@ class DataDir:
                 self._lock(self._locks[-1], service)
         except OSError as error:
             self.release()
+            why = "it is a file" if self.path.exists() and not self.path.is_dir() else error.strerror
             raise DataDirError(
-                f"cannot write to the data directory {self.path}: {error.strerror}; "
-                "set LAPWING_DATA_DIR to a directory you own"
+                f"cannot write to the data directory {self.path}: {why}; set LAPWING_DATA_DIR to a directory you own"
             ) from None
         except DataDirError:
             self.release()

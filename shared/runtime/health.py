@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+log = logging.getLogger(__name__)
 
 Check = Callable[[], str | None]
 """``None`` when well, else one sentence without secrets."""
@@ -18,4 +21,13 @@ class Health:
 
     @staticmethod
     def failures(checks: dict[str, Check]) -> dict[str, str]:
-        return {name: reason for name, check in checks.items() if (reason := check()) is not None}
+        """Name and reason of what is not well; a check that fails itself is not well either."""
+        return {name: reason for name, check in checks.items() if (reason := _ask(check)) is not None}
+
+
+def _ask(check: Check) -> str | None:
+    try:
+        return check()
+    except Exception as error:
+        log.exception("a health check failed")
+        return f"cannot be checked: {type(error).__name__}"

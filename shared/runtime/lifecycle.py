@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -53,9 +54,12 @@ class Runner:
         self._on_started = on_started
         self._stop_within = stop_within
         self._asked = asyncio.Event()
+        self._asked_at: float | None = None
         self._started: list[Service] = []
 
     def request_stop(self) -> None:
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
         self._asked.set()
 
     async def run(self, *, signals: bool = True) -> None:
@@ -77,14 +81,15 @@ class Runner:
         asked = asyncio.create_task(self._until_asked())
         try:
             for service in self._services:
+                if self._asked.is_set():
+                    return False
                 self._started.append(service)
                 starting = asyncio.create_task(service.start())
                 await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
                 if not starting.done():
-                    starting.cancel()
-                    await asyncio.wait({starting}, timeout=1)
+                    await _let_go({starting}, 1)
                     return False
-                if error := starting.exception():
+                if error := _end_of(starting):
                     raise ServiceDied(service.name, error) from error
                 log.debug("started", extra={"service": service.name})
             return not self._asked.is_set()
@@ -97,30 +102,43 @@ class Runner:
         try:
             await asyncio.wait({asked, *watches}, return_when=asyncio.FIRST_COMPLETED)
             for task, service in watches.items():
-                if task.done():
-                    cause = None if task.cancelled() else task.exception()
+                if task.done() and not self._asked.is_set():
+                    cause = _end_of(task)
                     raise ServiceDied(service.name, cause) from cause
         finally:
-            for task in (asked, *watches):
-                task.cancel()
-            await asyncio.gather(asked, *watches, return_exceptions=True)
+            await _let_go({asked, *watches}, 1)
 
     async def _until_asked(self) -> None:
         await self._asked.wait()
 
     async def _stop(self) -> None:
-        deadline = asyncio.get_running_loop().time() + self._stop_within
+        """Each in its own task: one that hangs, fails or swallows its cancellation does not keep the others up."""
+        deadline = (self._asked_at or time.monotonic()) + self._stop_within
         while self._started:
             service = self._started.pop()
-            left = max(0.1, deadline - asyncio.get_running_loop().time())
-            try:
-                async with asyncio.timeout(left):
-                    await service.stop()
-                log.debug("stopped", extra={"service": service.name})
-            except TimeoutError:
+            left = max(0.1, deadline - time.monotonic())
+            stopping = asyncio.create_task(service.stop())
+            await asyncio.wait({stopping}, timeout=left)
+            if not stopping.done():
                 log.warning("did not stop in time", extra={"service": service.name, "seconds": round(left, 1)})
-            except Exception:
-                log.exception("failed to stop", extra={"service": service.name})
+                await _let_go({stopping}, 0.1)
+            elif error := _end_of(stopping):
+                log.error("failed to stop", extra={"service": service.name}, exc_info=error)
+            else:
+                log.debug("stopped", extra={"service": service.name})
+
+
+async def _let_go(tasks: set[asyncio.Task[None]], seconds: float) -> None:
+    """Cancel, and give them a moment; what will not end is left behind, its outcome of no interest."""
+    for task in tasks:
+        task.cancel()
+        task.add_done_callback(_end_of)
+    await asyncio.wait(tasks, timeout=seconds)
+
+
+def _end_of(task: asyncio.Task[None]) -> BaseException | None:
+    """What a finished task raised."""
+    return asyncio.CancelledError("it was cancelled from inside") if task.cancelled() else task.exception()
 
 
 def _words(error: BaseException | None) -> str:

@@ -1,4 +1,4 @@
-"""Waiting between attempts: exponential, bounded, with full jitter. The loop stays with who retries."""
+"""Waiting between attempts: exponential, bounded, cut at random by up to half. The loop stays with who retries."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Every setting, its default and one sentence; and where they are read from.
 
 ``LAPWING_<SECTION>__<NAME>`` in the environment wins over the YAML file that ``LAPWING_CONFIG`` names, which wins over
-the defaults here. Every secret may also come from a file: ``…_FILE``. Unknown keys are refused by name.
+the defaults here. Every secret may also come from a file: ``…_FILE``. Unknown keys are refused by name; a key set to
+nothing is not set.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 PREFIX = "LAPWING_"
@@ -29,7 +30,20 @@ class SettingsError(ValueError):
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_yes_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads ``on`` and ``yes`` as true, which pydantic would take for 1."""
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("must not be true or false")
+        return value
+
+    def __repr_args__(self) -> Any:
+        """As pydantic shows itself, without the passwords in addresses."""
+        for name, value in super().__repr_args__():
+            yield name, without_passwords(value) if isinstance(value, str) else value
 
 
 class ApiSettings(Section):
@@ -73,7 +87,8 @@ class KafkaSettings(Section):
     def _address(cls, value: str) -> str:
         if value in ("embedded://", "local://"):
             return value
-        if not re.fullmatch(r"[\w.\-\[\]:]+:\d{1,5}(,[\w.\-\[\]:]+:\d{1,5})*", value):
+        addresses = [re.fullmatch(r"[\w.\-\[\]:]+:(\d{1,5})", part) for part in value.split(",")]
+        if not all(address and 0 < int(address[1]) <= 65_535 for address in addresses):
             raise ValueError("must be `embedded://`, `local://` or `host:port[,host:port…]`")
         return value
 
@@ -182,7 +197,7 @@ class AlerterSettings(Section):
     @field_validator("webhook_url", "external_url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
-        if value is not None and not re.match(r"https?://[^/\s]+", value):
+        if value is not None and not re.fullmatch(r"https?://[^/\s]+\S*", value):
             raise ValueError("must begin with `http://` or `https://` and name a host")
         return value
 
@@ -231,7 +246,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check every setting. Raises ``SettingsError`` naming the setting, what is wrong and what is allowed."""
     tree = _from_file(environ)
     for variable, path in _variables():
-        text = _text_of(variable, environ)
+        text = _text_of(variable, path, environ)
         if text is not None:
             _put(tree, path, text)
     _refuse_unknown(environ)
@@ -255,7 +270,24 @@ def masked(settings: Settings) -> Iterator[tuple[str, str]]:
         value: Any = settings
         for part in path:
             value = getattr(value, _attribute(type(value), part))
-        yield variable, "" if value is None else re.sub(r"(://[^:/@]*:)[^@]*@", r"\1***@", _shown(value))
+        shown = "" if value is None else without_passwords(_shown(value))
+        yield variable, _without_path(shown) if path == ("alerter", "webhook_url") else shown
+
+
+def without_passwords(text: str) -> str:
+    """``text`` with the passwords of addresses masked: before an ``@``, and in the query."""
+    text = re.sub(r"(://[^:/?#@\s]*:)[^\s]*@", r"\1***@", text)
+    return re.sub(r"([?&][^=&\s]*(?:pass|secret|token|key)[^=&\s]*=)[^&#\s]*", r"\1***", text, flags=re.IGNORECASE)
+
+
+def _without_path(url: str) -> str:
+    """Whoever knows the path of a chat's webhook may post to it."""
+    return re.sub(r"(://[^/?#]+)[/?#].+", r"\1/***", url)
+
+
+def is_secret(variable: str) -> bool:
+    """Whether the setting may also be read from a file, and is never shown."""
+    return _is_secret(_field(dict(_variables())[variable]))
 
 
 def _variables() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -288,16 +320,38 @@ def _is_secret(field: FieldInfo) -> bool:
     return SecretStr in (field.annotation, *get_args(field.annotation))
 
 
-def _text_of(variable: str, environ: Mapping[str, str]) -> str | None:
+def _text_of(variable: str, path: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
     file_variable = f"{variable}_FILE"
-    if file_variable in environ and _is_secret(_field(dict(_variables())[variable])):
-        if variable in environ:
-            raise SettingsError(f"{variable} and {file_variable} are both set: keep one")
-        try:
-            return Path(environ[file_variable]).read_text().rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{file_variable}: cannot read {environ[file_variable]!r}: {error}") from None
-    return environ.get(variable)
+    file = environ.get(file_variable)
+    if not file or not _is_secret(_field(path)):
+        return environ.get(variable) or None
+    if environ.get(variable):
+        raise SettingsError(f"{variable} and {file_variable} are both set: keep one")
+    return _secret_from(file, file_variable)
+
+
+def _secret_from(file: str, who: str) -> str:
+    try:
+        secret = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{who}: cannot read {file!r}: {_why(error)}") from None
+    if not secret:
+        raise SettingsError(f"{who}: {file!r} is empty")
+    return secret
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """Without the lines themselves: there may be a secret in them."""
+    mark = getattr(error, "problem_mark", None)
+    line = f" in line {mark.line + 1}" if mark else ""
+    return (getattr(error, "problem", None) or "it holds characters that are not allowed") + line
+
+
+def _why(error: Exception) -> str:
+    """Without what was read: it may be the secret."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "it is not UTF-8 text" if isinstance(error, UnicodeError) else str(error)
 
 
 def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -305,11 +359,11 @@ def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
     if not name:
         return {}
     try:
-        tree = yaml.safe_load(Path(name).read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{PREFIX}CONFIG: cannot read {name!r}: {error}") from None
+        tree = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"{PREFIX}CONFIG: cannot read {name!r}: {_why(error)}") from None
     except yaml.YAMLError as error:
-        raise SettingsError(f"{PREFIX}CONFIG: {name!r} is not YAML: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{PREFIX}CONFIG: {name!r} is not YAML: {_where(error)}") from None
     if not isinstance(tree, dict | None):
         raise SettingsError(f"{PREFIX}CONFIG: {name!r} must hold a mapping of settings, as in `api: {{port: 8000}}`")
     return _file_secrets(tree or {}, Settings, name)
@@ -328,10 +382,10 @@ def _file_secrets(tree: dict[str, Any], model: type[BaseModel], name: str) -> di
         elif key in known:
             out[key] = value
         elif base in known and _is_secret(known[base]):
-            try:
-                out[base] = Path(str(value)).read_text().rstrip("\r\n")
-            except OSError as error:
-                raise SettingsError(f"{name}: `{key}`: cannot read {value!r}: {error}") from None
+            if tree.get(base):
+                raise SettingsError(f"{name}: `{base}` and `{key}` are both set: keep one")
+            if value:
+                out[base] = _secret_from(str(value), f"{name}: `{key}`")
         else:
             raise SettingsError(f"{name}: unknown setting `{key}`{_nearest(str(key), list(known))}")
     return out
@@ -350,7 +404,7 @@ def _parsed(tree: dict[str, Any], model: type[BaseModel], path: tuple[str, ...])
         field = model.model_fields[_attribute(model, key)]
         if _is_section(field):
             out[key] = _parsed(value, field.annotation, (*path, key))  # type: ignore[arg-type]
-        elif isinstance(value, str) and not value and field.annotation is not str:
+        elif value is None or value == "":
             continue  # set to nothing means: the default
         elif isinstance(value, str) and str(field.annotation).startswith("list"):
             out[key] = [part.strip() for part in value.split(",") if part.strip()]
@@ -378,8 +432,10 @@ def _nearest(key: str, known: list[str]) -> str:
 
 
 def _sentence(loc: tuple[int | str, ...], message: str) -> str:
-    parts = [str(p) for p in loc if isinstance(p, str)]
-    return f"{PREFIX}{'__'.join(parts).upper()}: {message.removeprefix('Value error, ')}"
+    depth = 2 if loc and _is_section(Settings.model_fields[str(loc[0])]) else 1
+    name = "__".join(str(part) for part in loc[:depth]).upper()
+    inside = "".join(f" {part}:" for part in loc[depth:] if isinstance(part, str))
+    return f"{PREFIX}{name}:{inside} {message.removeprefix('Value error, ')}"
 
 
 def _shown(value: object) -> str:

@@ -32,7 +32,9 @@ class Wire(BaseModel):
 class Event(Wire):
     """The envelope: one JSON line on a topic is one event."""
 
-    schema_version: Annotated[int, Field(ge=1, description="Version of this event's schema.")] = SCHEMA_VERSION
+    schema_version: Annotated[int, Field(ge=1, le=65_535, description="Version of this event's schema.")] = (
+        SCHEMA_VERSION
+    )
     event_id: Annotated[
         str,
         Field(

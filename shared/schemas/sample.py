@@ -214,7 +214,7 @@ class AgentState(Wire):
     """What the agent says of itself, so that gaps and costs can be explained."""
 
     version: Name
-    interval_ms: Annotated[int, Field(ge=1)]
+    interval_ms: Annotated[int, Field(ge=1, le=2**32 - 1)]
     started_at: EpochMs
     cpu_percent: Rate = 0.0
     rss_bytes: Bytes = 0
