@@ -1,0 +1,158 @@
+"""The application: every route, its documentation, and the door in front of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+
+from services.api import messages, shapes
+from services.api.deps import Deps
+from services.api.door import Door, answered
+from services.api.responses import failure
+from services.api.route import Route
+from services.api.routes import accounts, fleet, history, lists, operations, overload, pages, session, stream, system
+from shared.runtime.version import VERSION
+
+ROUTES: tuple[Route, ...] = (
+    *system.ROUTES,
+    *fleet.ROUTES,
+    *history.ROUTES,
+    *lists.ROUTES,
+    *stream.ROUTES,
+    *overload.ROUTES,
+    *session.ROUTES,
+    *accounts.ROUTES,
+    *operations.ROUTES,
+    *pages.ROUTES,
+)
+_DESCRIPTION = """Every answer under `/api/` is an envelope `{"success", "code", "message", "data"}`, without `data` on
+failure; `code` is the HTTP status. Messages are Chinese, or English with `Accept-Language: en`. Unknown query
+parameters are refused by name, except those that begin with `_`."""
+_REFUSALS = {
+    401: messages.UNAUTHORIZED,
+    403: messages.FORBIDDEN.of(needs="admin"),
+    404: messages.UNKNOWN_HOST.of(host="web-9"),
+    409: messages.USER_EXISTS.of(name="alice"),
+    413: messages.TOO_LARGE.of(most=1 << 20),
+    422: messages.BAD_PARAMETER.of(name="limit", allowed=messages.WHOLE_NUMBER.of(low=1, high=1000)),
+    429: messages.LOGIN_LIMITED.of(seconds=12),
+    501: messages.METHOD_NOT_BUILT.of(method="svm"),
+    503: messages.STORE_AWAY,
+}
+
+
+def create_app(deps: Deps) -> Door:
+    """An ASGI application. Makes no connection; what it needs is in ``deps``."""
+    app = FastAPI(
+        title="Lapwing",
+        version=VERSION,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    for route in ROUTES:
+        _add(app, route, deps)
+    app.add_exception_handler(HTTPException, _refused(app))
+    app.add_api_route("/openapi.json", _openapi(app), methods=["GET"], include_in_schema=False)
+    return Door(app, deps, {r.path: r for r in ROUTES if r.fast})
+
+
+def _add(app: FastAPI, route: Route, deps: Deps) -> None:
+    async def endpoint(request: Request) -> Response:
+        return await answered(route, request.scope, request.receive, deps)
+
+    endpoint.__name__ = f"{route.method.lower()}{route.path.replace('/', '_').rstrip('_')}"
+    app.add_api_route(
+        route.path,
+        endpoint,
+        methods=[route.method],
+        summary=route.summary,
+        description=route.description or None,
+        tags=[route.tag],
+        response_model=None,
+        response_class=Response,
+        responses=_answers(route),
+        openapi_extra=_extra(route),
+        include_in_schema=route.tag != "pages",
+    )
+
+
+def _answers(route: Route) -> dict[int | str, dict[str, Any]]:
+    if not route.path.startswith("/api/"):
+        return {200: {"content": {route.media_type: {"example": route.example}}}}
+    if route.media_type != "application/json":
+        success: dict[str, Any] = {"content": {route.media_type: {"example": route.example}}}
+    else:
+        example = {"success": True, "code": 200, "message": messages.OK.zh, "data": route.example}
+        success = {
+            "model": shapes.envelope(route.data),
+            "content": {"application/json": {"example": example}},
+        }
+        if route.csv:
+            success["content"]["text/csv"] = {"schema": {"type": "string"}}
+    answers: dict[int | str, dict[str, Any]] = {200: {"description": "Success"} | success}
+    codes = {422, *route.refusals}
+    codes |= {413} if route.body else set()
+    codes |= {401, 403} if route.needs else set()
+    for code in sorted(codes):
+        text = _REFUSALS[code]
+        example = {"success": False, "code": code, "message": text.zh}
+        answers[code] = {
+            "model": shapes.Failure,
+            "description": text.en,
+            "content": {"application/json": {"example": example}},
+        }
+    return answers
+
+
+def _extra(route: Route) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    if route.parameters:
+        extra["parameters"] = [p.documented() for p in route.parameters]
+    if route.body:
+        schema = route.body.model_json_schema(ref_template="#/components/schemas/{model}")
+        extra["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema, "example": route.body_example}},
+        }
+    if route.needs:
+        extra["security"] = [{"bearer": []}]
+        extra["x-permission"] = route.needs
+    return extra
+
+
+def _openapi(app: FastAPI) -> Any:
+    async def openapi() -> dict[str, Any]:
+        schema = app.openapi()
+        components = schema.setdefault("components", {})
+        components.setdefault("securitySchemes", {})["bearer"] = {"type": "http", "scheme": "bearer"}
+        return schema
+
+    return openapi
+
+
+def _refused(app: FastAPI) -> Any:
+    async def refuse(request: Request, error: HTTPException) -> Response:
+        language = messages.language(request.headers.get("accept-language", ""))
+        if error.status_code == 404:
+            return failure(404, messages.NOT_FOUND, language)
+        if error.status_code == 405:
+            allowed = ", ".join(_methods(app, request))
+            return failure(405, messages.METHOD_NOT_ALLOWED.of(allowed=allowed), language, {"Allow": allowed})
+        return failure(error.status_code, messages.BAD_REQUEST, language)
+
+    return refuse
+
+
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    found: set[str] = set()
+    for route in app.router.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))

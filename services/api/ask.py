@@ -1,0 +1,67 @@
+"""One request, as the routes see it: who asks, in which language, for what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.types import Receive, Scope
+
+from services.api import messages, parameters
+from services.api.errors import unprocessable
+from services.api.messages import Language, Text
+from services.api.parameters import Parameter, Values
+
+if TYPE_CHECKING:
+    from services.api.auth.principal import Principal
+    from services.api.deps import Deps
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Ask:
+    __slots__ = ("_receive", "deps", "language", "now_ms", "principal", "scope")
+
+    def __init__(
+        self, scope: Scope, receive: Receive, deps: Deps, principal: Principal | None, language: Language
+    ) -> None:
+        self.scope = scope
+        self._receive = receive
+        self.deps = deps
+        self.principal = principal
+        self.language: Language = language
+        self.now_ms = deps.clock.now_ms()
+
+    def query(self, *known: Parameter[Any]) -> Values:
+        return parameters.read(parameters.split(self.scope["query_string"]), known, self.now_ms)
+
+    def path(self, name: str) -> str:
+        return str(self.scope["path_params"][name])
+
+    def header(self, name: bytes) -> str:
+        return next((v.decode("latin-1") for k, v in self.scope["headers"] if k == name), "")
+
+    @property
+    def address(self) -> str:
+        client = self.scope.get("client")
+        return client[0] if client else "local"
+
+    async def body(self, model: type[M]) -> M:
+        """The JSON body as a ``model``. Raises ``ApiError`` 422 naming what is wrong with it."""
+        content = await Request(self.scope, self._receive).body()
+        try:
+            return model.model_validate_json(content or b"null")
+        except ValidationError as error:
+            raise unprocessable(_problem(error, model)) from None
+
+
+def _problem(error: ValidationError, model: type[BaseModel]) -> Text:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if not first["loc"]:
+        return messages.BODY_NOT_JSON
+    name = ".".join(parameters.shortened(str(part)) for part in first["loc"][:4])
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(model.model_fields)
+        return messages.UNKNOWN_PARAMETER.of(name=name, known=known)
+    return messages.BAD_FIELD.of(name=name, problem=first["msg"])

@@ -1,0 +1,55 @@
+"""Users and API tokens as the store keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from services.api import times
+from services.api.auth.principal import Role
+
+
+@dataclass(frozen=True)
+class User:
+    """Times are epoch milliseconds; sessions issued before ``sessions_valid_from`` are void."""
+
+    username: str
+    password_hash: str
+    role: Role
+    disabled: bool
+    sessions_valid_from: int
+    created_at: int
+    version: int
+
+    def shown(self) -> dict[str, Any]:
+        return {
+            "username": self.username,
+            "role": self.role,
+            "disabled": self.disabled,
+            "created_at": times.iso(self.created_at),
+        }
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    token_id: str
+    name: str
+    secret_hash: str
+    scopes: tuple[str, ...]
+    created_by: str
+    created_at: int
+    expires_at: int | None
+    revoked: bool
+    version: int
+
+    def shown(self, now_ms: int) -> dict[str, Any]:
+        expired = self.expires_at is not None and self.expires_at <= now_ms
+        return {
+            "id": self.token_id,
+            "name": self.name,
+            "scopes": list(self.scopes),
+            "created_by": self.created_by,
+            "created_at": times.iso(self.created_at),
+            "expires_at": None if self.expires_at is None else times.iso(self.expires_at),
+            "status": "revoked" if self.revoked else "expired" if expired else "active",
+        }

@@ -1,0 +1,63 @@
+"""What the routes work with, made once by ``service`` (or by a test, with fakes)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from services.api.auth.accounts import Accounts
+from services.api.auth.gate import Gate
+from services.api.auth.limiter import Limiter
+from services.api.auth.passwords import Passwords
+from services.api.auth.vault import Vault
+from services.api.broadcast import Hub
+from services.api.history import History
+from services.api.hosts import Directory, OwnHost
+from services.api.live import Live
+from services.api.past import Past
+from services.api.queries import Queries
+from shared.runtime.clock import Clock, SystemClock
+from shared.runtime.health import Health
+from shared.runtime.settings import Settings
+
+
+@dataclass
+class Deps:
+    settings: Settings
+    clock: Clock
+    health: Health
+    live: Live
+    directory: Directory
+    queries: Queries
+    past: Past
+    history: History
+    hub: Hub
+    passwords: Passwords
+    accounts: Accounts
+    gate: Gate
+    logins: Limiter
+    listening: list[str] = field(default_factory=list)
+    """Names and addresses this API answers to, once it listens."""
+
+
+def make(settings: Settings, *, clock: Clock | None = None, health: Health | None = None) -> Deps:
+    """Everything, with a store that is not open yet."""
+    clock = clock or SystemClock()
+    queries = Queries()
+    live = Live()
+    passwords = Passwords()
+    accounts = Accounts(Vault(queries), passwords, clock, token_ttl=settings.api.token_ttl)
+    return Deps(
+        settings=settings,
+        clock=clock,
+        health=health or Health(),
+        live=live,
+        directory=Directory(live, OwnHost.of(settings), round(settings.alerter.host_silent_after * 1000)),
+        queries=queries,
+        past=Past(queries),
+        history=History(queries),
+        hub=Hub(),
+        passwords=passwords,
+        accounts=accounts,
+        gate=Gate(accounts),
+        logins=Limiter(settings.api.login_attempts_per_minute),
+    )

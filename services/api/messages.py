@@ -1,0 +1,147 @@
+"""Every sentence the API says to a client, in Chinese and in English."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+Language = Literal["zh", "en"]
+
+
+class Text(NamedTuple):
+    zh: str
+    en: str
+
+    def say(self, language: Language) -> str:
+        return self.en if language == "en" else self.zh
+
+    def of(self, **parts: object) -> Text:
+        """The sentence with its ``{parts}`` filled in; a part that is itself a ``Text`` keeps both languages."""
+        return Text(
+            self.zh.format(**{k: v.zh if isinstance(v, Text) else v for k, v in parts.items()}),
+            self.en.format(**{k: v.en if isinstance(v, Text) else v for k, v in parts.items()}),
+        )
+
+
+@lru_cache(maxsize=256)
+def language(accept_language: str) -> Language:
+    """What a client wants to read; Chinese unless it prefers English."""
+    best: tuple[float, Language] = (0.0, "zh")
+    for part in accept_language.lower().split(","):
+        tag, _, parameters = part.strip().partition(";")
+        name: Language | None = "en" if tag.startswith("en") else "zh" if tag.startswith("zh") or tag == "*" else None
+        if name and (weight := _weight(parameters)) > best[0]:
+            best = (weight, name)
+    return best[1]
+
+
+def _weight(parameters: str) -> float:
+    key, _, value = parameters.replace(" ", "").partition("=")
+    try:
+        return float(value) if key == "q" else 1.0
+    except ValueError:
+        return 0.0
+
+
+OK = Text("操作成功", "Success")
+UNAUTHORIZED = Text("未授权访问", "Unauthorized")
+GPU_NO_DEVICE = Text("未检测到GPU设备", "No GPU device detected")
+GPU_NO_LIBRARY = Text(
+    "GPU监控不可用,请安装GPUtil库", "GPU monitoring is not available, please install the GPUtil library"
+)
+
+BAD_REQUEST = Text("请求无法理解", "The request cannot be understood")
+FORBIDDEN = Text("权限不足: 需要 {needs} 权限", "Forbidden: this needs the permission {needs}")
+NOT_FOUND = Text("接口不存在", "There is no such route")
+METHOD_NOT_ALLOWED = Text("不支持的请求方法, 可用: {allowed}", "Method not allowed here; allowed: {allowed}")
+INTERNAL = Text("服务器内部错误", "Internal error")
+STORE_AWAY = Text("存储暂时不可用, 请稍后重试", "The store is not available at the moment, please try again later")
+STORE_SLOW = Text(
+    "查询超时, 请缩小时间范围后重试", "The query took too long, please ask for a shorter range or try again later"
+)
+BUSY = Text("服务器繁忙, 请稍后重试", "The server is busy, please try again later")
+STARTING = Text("服务正在启动, 请稍后重试", "The service is starting, please try again in a moment")
+TOO_LARGE = Text("请求体过大, 最多 {most} 字节", "The request body is too large; at most {most} bytes are accepted")
+MISDIRECTED = Text(
+    "不接受 Host 头 {host}, 请设置 LAPWING_API__ALLOWED_HOSTS",
+    "The Host header {host} is not served here; see LAPWING_API__ALLOWED_HOSTS",
+)
+
+UNKNOWN_HOST = Text("主机不存在: {host}", "Unknown host: {host}")
+NO_HOSTS = Text("还没有主机上报数据", "No host has reported yet")
+AMBIGUOUS_HOST = Text(
+    "参数 host 必须唯一: 名为 {host} 的主机有多台, 请使用其 id: {ids}",
+    "Parameter host must name one host: several are called {host}; use one of the ids {ids}",
+)
+NO_DATA = Text("该主机暂无 {section} 数据", "This host has not reported {section} yet")
+NO_DATA_THEN = Text("该主机在 {at} 之前没有 {section} 数据", "This host has no {section} data before {at}")
+
+BAD_PARAMETER = Text("参数 {name} 必须是 {allowed}", "Parameter {name} must be {allowed}")
+REPEATED_PARAMETER = Text("参数 {name} 只能出现一次", "Parameter {name} must be given once only")
+MISSING_PARAMETER = Text("缺少参数 {name}, 必须是 {allowed}", "Parameter {name} is missing; it must be {allowed}")
+UNKNOWN_PARAMETER = Text(
+    "未知参数 {name}, 允许的参数: {known}", "Unknown parameter {name}; allowed parameters: {known}"
+)
+UNKNOWN_PARAMETER_NEAR = Text(
+    "未知参数 {name}, 是否指 {nearest}? 允许的参数: {known}",
+    "Unknown parameter {name}, did you mean {nearest}? Allowed parameters: {known}",
+)
+TOO_MANY_PARAMETERS = Text("查询参数过多, 最多 {most} 个", "Too many query parameters; at most {most} are accepted")
+TOO_MANY_POINTS = Text(
+    "参数 step 太小: 最多返回 {most} 个点, 请使用不小于 {least} 的 step",
+    "Parameter step is too small: at most {most} points are answered; use a step of {least} or more",
+)
+EMPTY_RANGE = Text("参数 from 必须早于 to", "Parameter from must be earlier than to")
+NO_QUANTILES = Text(
+    "参数 agg 必须是 avg, min, max, last, sum 或 count: 指标 {metric} 在此时间范围没有分位数",
+    "Parameter agg must be avg, min, max, last, sum or count: {metric} has no quantiles that far back",
+)
+BAD_CURSOR = Text(
+    "参数 cursor 无效, 必须是上一页返回的 next_cursor 并保持相同的 sort",
+    ("Parameter cursor is not valid; it must be the next_cursor of the page before, with the same sort"),
+)
+
+BAD_BODY = Text("请求体 {problem}", "Request body: {problem}")
+BODY_NOT_JSON = Text("请求体必须是 JSON 对象", "The request body must be a JSON object")
+BAD_FIELD = Text("参数 {name} 无效: {problem}", "Parameter {name} is not valid: {problem}")
+
+LOGIN_FAILED = Text("用户名或密码错误", "Wrong user name or password")
+LOGIN_LIMITED = Text(
+    "登录尝试过多, 请在 {seconds} 秒后重试", "Too many login attempts, please try again in {seconds} s"
+)
+CSRF_MISSING = Text(
+    "缺少或错误的 X-CSRF-Token 请求头", "The X-CSRF-Token header is missing or wrong; see GET /api/auth/me/"
+)
+CROSS_SITE = Text("拒绝跨站请求", "Requests from other sites are refused")
+WRONG_OLD_PASSWORD = Text("原密码错误", "The old password is wrong")
+NOT_A_USER = Text("该操作需要以用户身份登录", "This needs a logged-in user, not an API token")
+USER_EXISTS = Text("用户已存在: {name}", "There is already a user {name}")
+UNKNOWN_USER = Text("用户不存在: {name}", "Unknown user: {name}")
+UNKNOWN_TOKEN = Text("令牌不存在: {id}", "Unknown token: {id}")
+LAST_ADMIN = Text(
+    "{name} 是最后一个可用的管理员, 不能停用或降级",
+    "{name} is the last enabled admin and cannot be disabled or demoted",
+)
+
+METHOD_NOT_BUILT = Text(
+    "暂不支持 method={method}, 可用: threshold, sigma",
+    "method={method} is not available yet; use threshold or sigma",
+)
+STREAMS_FULL = Text("实时连接过多, 请稍后重试", "There are too many live streams, please try again later")
+
+INSTANT = Text(
+    "RFC 3339 时间 (如 2026-01-31T12:00:00Z), 1970 到 2100 年之间, 不晚于现在",
+    "an RFC 3339 time such as 2026-01-31T12:00:00Z, between 1970 and 2100 and not in the future",
+)
+MOMENT = Text(
+    "RFC 3339 时间 (如 2026-01-31T12:00:00Z), 毫秒时间戳, 或 now-6h 形式",
+    "an RFC 3339 time such as 2026-01-31T12:00:00Z, epoch milliseconds, or now-6h",
+)
+STEP = Text("auto, 或带单位 s, m, h, d 的数字 (如 30s)", "auto, or a number with s, m, h or d such as 30s")
+WHOLE_NUMBER = Text("{low} 到 {high} 之间的整数", "a whole number from {low} to {high}")
+NUMBER = Text("{low} 到 {high} 之间的数字", "a number from {low} to {high}")
+ONE_OF = Text("以下之一: {choices}", "one of {choices}")
+SHORT_TEXT = Text("1 到 {most} 个字符的文本", "text of 1 to {most} characters")
+METRIC = Text(
+    "指标目录中的名称 (见 /api/system/metrics/){near}", "a name from the catalogue (/api/system/metrics/){near}"
+)

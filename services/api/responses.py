@@ -1,0 +1,43 @@
+"""The envelope, as bytes: ``{"success", "code", "message", "data"}``, without ``data`` on failure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from services.api import messages
+from services.api.errors import ApiError
+from services.api.messages import Language, Text
+
+JSON = "application/json"
+
+_encode = msgspec.json.Encoder().encode
+_OK = {
+    lang: b'{"success":true,"code":200,"message":' + _encode(messages.OK.say(lang)) + b',"data":'
+    for lang in ("zh", "en")
+}
+
+
+def encoded(data: Any) -> bytes:
+    """``data`` as JSON; NaN and infinities become null."""
+    return _encode(data)
+
+
+def ok(data: Any, language: Language) -> Response:
+    return ok_bytes(encoded(data), language)
+
+
+def ok_bytes(data: bytes, language: Language) -> Response:
+    """``data`` is JSON already."""
+    return Response(_OK[language] + data + b"}", media_type=JSON)
+
+
+def failure(status: int, text: Text, language: Language, headers: dict[str, str] | None = None) -> Response:
+    body = _encode({"success": False, "code": status, "message": text.say(language)})
+    return Response(body, status_code=status, media_type=JSON, headers=headers)
+
+
+def refusal(error: ApiError, language: Language) -> Response:
+    return failure(error.status, error.text, language, error.headers)

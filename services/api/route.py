@@ -1,0 +1,39 @@
+"""A route: its path, who may use it, what it answers, and what the documentation says of it; all in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from services.api.ask import Ask
+from services.api.auth.principal import Permission
+from services.api.parameters import Parameter
+
+Answer = Callable[[Ask], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """``needs`` None: open to everybody. ``data`` is the type of the envelope's ``data``, ``example`` an example of it."""
+
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    path: str
+    answer: Answer
+    needs: Permission | None
+    summary: str
+    tag: str
+    data: Any = None
+    example: Any = None
+    parameters: tuple[Parameter[Any], ...] = ()
+    body: type[BaseModel] | None = None
+    body_example: Any = None
+    description: str = ""
+    refusals: tuple[int, ...] = ()
+    csv: bool = False
+    media_type: str = "application/json"
+    fast: bool = False
+    """Answered ahead of the framework's router, which costs more than the answer."""

@@ -1,0 +1,126 @@
+"""Every host, the metric catalogue, and who is on top; from memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from services.api import metric_values, parameters, shapes, times
+from services.api.ask import Ask
+from services.api.live import HostState
+from services.api.metric_parameter import METRIC_NAME
+from services.api.responses import ok
+from services.api.route import Route
+from shared.schemas.metrics import BY_NAME, CATALOGUE
+
+STATUS = parameters.optional_one_of("status", "Only hosts of this status.", ("online", "silent", "conflict"))
+TOP_LIMIT = parameters.whole_number("limit", "At most so many.", 1, 1000, 10)
+ORDER = parameters.one_of("order", "The greatest (`desc`) or the smallest (`asc`) first.", ("desc", "asc"), "desc")
+_METRICS = [
+    {"name": m.name, "unit": m.unit, "labels": [m.label] if m.label else [], "description": m.description}
+    for m in CATALOGUE
+]
+
+
+async def hosts(ask: Ask) -> Response:
+    wanted = ask.query(STATUS)[STATUS]
+    rows = [_host(ask, h) for h in ask.deps.live]
+    rows = [r for r in rows if wanted in (None, r["status"])]
+    return ok(sorted(rows, key=lambda r: (r["name"], r["id"])), ask.language)
+
+
+def _host(ask: Ask, host: HostState) -> dict[str, Any]:
+    agent = host.section("agent")
+    return {
+        "id": host.host_id,
+        "name": host.name,
+        "labels": host.labels,
+        "last_seen": times.iso(host.heard_ms),
+        "status": ask.deps.directory.status(host, ask.now_ms),
+        "agent_version": agent.version if agent else None,
+        "score": host.score,
+        "completeness": host.sequence.completeness(),
+    }
+
+
+async def metrics(ask: Ask) -> Response:
+    ask.query()
+    return ok(_METRICS, ask.language)
+
+
+async def top(ask: Ask) -> Response:
+    values = ask.query(METRIC_NAME, TOP_LIMIT, ORDER)
+    name = values[METRIC_NAME]
+    label = BY_NAME[name].label
+    ranked = metric_values.top(ask.deps.live, name, values[TOP_LIMIT], greatest=values[ORDER] == "desc")
+    return ok(
+        [
+            {
+                "host": r.host.name,
+                "host_id": r.host.host_id,
+                "labels": {label: r.label} if label else {},
+                "value": r.value,
+                "ts": times.iso(r.ts),
+            }
+            for r in ranked
+        ],
+        ask.language,
+    )
+
+
+ROUTES = [
+    Route(
+        "GET",
+        "/api/system/hosts/",
+        hosts,
+        "read",
+        "Every host and how it is doing",
+        "fleet",
+        data=list[shapes.Host],
+        example=[
+            {
+                "id": "4f1d2c3b5a69788796a5b4c3d2e1f001",
+                "name": "web-1",
+                "labels": {"role": "web"},
+                "last_seen": "2026-02-01T12:00:00Z",
+                "status": "online",
+                "agent_version": "0.1.0",
+                "score": 0.31,
+                "completeness": 100.0,
+            }
+        ],
+        parameters=(STATUS,),
+        description="`status`: `online`, `silent` (nothing heard for a while) or `conflict` (two agents share this "
+        "id). `completeness`: percent of the last hour's events that arrived, told from gaps in their numbers.",
+    ),
+    Route(
+        "GET",
+        "/api/system/metrics/",
+        metrics,
+        "read",
+        "The metric catalogue",
+        "fleet",
+        data=list[shapes.MetricInfo],
+        example=_METRICS[:1],
+    ),
+    Route(
+        "GET",
+        "/api/system/top/",
+        top,
+        "read",
+        "The hosts whose newest value of a metric is greatest",
+        "fleet",
+        data=list[shapes.RankedShape],
+        example=[
+            {
+                "host": "web-1",
+                "host_id": "4f1d2c3b5a69788796a5b4c3d2e1f001",
+                "labels": {},
+                "value": 97.5,
+                "ts": "2026-02-01T12:00:00Z",
+            }
+        ],
+        parameters=(METRIC_NAME, TOP_LIMIT, ORDER),
+    ),
+]

@@ -1,0 +1,1 @@
+SELECT name, value FROM keyring FINAL ORDER BY name

@@ -1,0 +1,140 @@
+"""Every number Lapwing tells about itself, listed once, each with a sentence; read as Prometheus text at ``/metrics``.
+
+No client library, so that the agent stays light. Counting is a dictionary update; the numbers live as long as the
+process. Labels have few values by construction: never a host, a path or a user.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+
+
+class _Number:
+    kind = ""
+
+    def __init__(self, name: str, sentence: str, *labels: str) -> None:
+        self.name = name
+        self.sentence = sentence
+        self.labels = labels
+
+    def samples(self) -> Iterator[str]:
+        raise NotImplementedError
+
+    def _series(self, name: str, values: tuple[str, ...], value: float, *more: tuple[str, str]) -> str:
+        pairs = [*zip(self.labels, values, strict=True), *more]
+        inside = ",".join(f'{k}="{_escaped(v)}"' for k, v in pairs)
+        return f"{name}{{{inside}}} {value:.10g}" if inside else f"{name} {value:.10g}"
+
+
+class Counter(_Number):
+    """Only grows. By convention its name ends in ``_total``."""
+
+    kind = "counter"
+
+    def __init__(self, name: str, sentence: str, *labels: str) -> None:
+        super().__init__(name, sentence, *labels)
+        self._values: dict[tuple[str, ...], float] = {} if labels else {(): 0.0}
+
+    def add(self, amount: float = 1.0, *labels: str) -> None:
+        self._values[labels] = self._values.get(labels, 0.0) + amount
+
+    def value(self, *labels: str) -> float:
+        return self._values.get(labels, 0.0)
+
+    def samples(self) -> Iterator[str]:
+        for labels, value in self._values.items():
+            yield self._series(self.name, labels, value)
+
+
+class Gauge(_Number):
+    """Goes up and down."""
+
+    kind = "gauge"
+
+    def __init__(self, name: str, sentence: str, *labels: str) -> None:
+        super().__init__(name, sentence, *labels)
+        self._values: dict[tuple[str, ...], float] = {}
+
+    def set(self, value: float, *labels: str) -> None:
+        self._values[labels] = value
+
+    def value(self, *labels: str) -> float | None:
+        return self._values.get(labels)
+
+    def samples(self) -> Iterator[str]:
+        for labels, value in self._values.items():
+            yield self._series(self.name, labels, value)
+
+
+class Histogram(_Number):
+    """How values are spread; ``bounds`` are the upper ends of its buckets."""
+
+    kind = "histogram"
+
+    def __init__(self, name: str, sentence: str, *labels: str, bounds: tuple[float, ...]) -> None:
+        super().__init__(name, sentence, *labels)
+        self._bounds = bounds
+        self._counts: dict[tuple[str, ...], list[int]] = {}
+        self._sums: dict[tuple[str, ...], float] = {}
+
+    def observe(self, value: float, *labels: str) -> None:
+        counts = self._counts.get(labels)
+        if counts is None:
+            counts = self._counts[labels] = [0] * (len(self._bounds) + 1)
+        counts[bisect_left(self._bounds, value)] += 1
+        self._sums[labels] = self._sums.get(labels, 0.0) + value
+
+    def samples(self) -> Iterator[str]:
+        ends = [f"{b:g}" for b in self._bounds] + ["+Inf"]
+        for labels, counts in self._counts.items():
+            totals = list(accumulate(counts))
+            for end, total in zip(ends, totals, strict=True):
+                yield self._series(f"{self.name}_bucket", labels, total, ("le", end))
+            yield self._series(f"{self.name}_sum", labels, self._sums[labels])
+            yield self._series(f"{self.name}_count", labels, totals[-1])
+
+
+def exposition() -> str:
+    """All numbers in Prometheus' text format."""
+    lines: list[str] = []
+    for number in NUMBERS:
+        lines += [f"# HELP {number.name} {number.sentence}", f"# TYPE {number.name} {number.kind}"]
+        lines += number.samples()
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+API_REQUESTS = Counter(
+    "lapwing_api_requests_total", "HTTP requests answered, by method and status.", "method", "status"
+)
+API_SECONDS = Histogram(
+    "lapwing_api_request_seconds", "Time an HTTP request took, live streams apart.", bounds=_SECONDS
+)
+API_STREAMS = Gauge("lapwing_api_streams", "Live streams (server-sent events) that are open.")
+API_STREAMS_DROPPED = Counter(
+    "lapwing_api_streams_dropped_total", "Live streams ended because the client was too slow."
+)
+API_LOGINS = Counter("lapwing_api_logins_total", "Logins tried, by outcome.", "outcome")
+API_EVENTS = Counter("lapwing_api_events_total", "Events the API took from the topics, by topic.", "topic")
+API_BAD_EVENTS = Counter("lapwing_api_bad_events_total", "Lines on the topics that the API could not read.", "topic")
+API_HOSTS = Gauge("lapwing_api_hosts", "Hosts whose newest state the API holds in memory.")
+API_LAG = Gauge("lapwing_api_lag_messages", "Messages on the topics that the API has not read yet.")
+
+NUMBERS: tuple[_Number, ...] = (
+    API_REQUESTS,
+    API_SECONDS,
+    API_STREAMS,
+    API_STREAMS_DROPPED,
+    API_LOGINS,
+    API_EVENTS,
+    API_BAD_EVENTS,
+    API_HOSTS,
+    API_LAG,
+)
