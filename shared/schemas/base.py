@@ -16,7 +16,8 @@ Name = Annotated[str, Field(max_length=256)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Bytes = Count
-Rate = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, le=1e15)]
+"""Bounded so that a hundredfold fits every column it is stored in."""
 
 
 class Wire(BaseModel):

@@ -14,19 +14,19 @@ CREATE TABLE IF NOT EXISTS landing_metrics
     event_id String,
     ts Int64,
     seq UInt64,
-    agent Tuple(version String, interval_ms UInt32, started_at Int64, cpu_percent Float32, rss_bytes UInt64, tick_ms Float32, spooled_events UInt64, spooled_bytes UInt64, dropped_events UInt64),
+    agent Tuple(version String, interval_ms UInt32, started_at Int64, cpu_percent Float64, rss_bytes UInt64, tick_ms Float64, spooled_events UInt64, spooled_bytes UInt64, dropped_events UInt64),
     system Tuple(hostname String, platform String, architecture String, boot_time Int64, kernel String, os String),
-    cpu Tuple(count UInt16, percent Float32, per_core Array(Float32), modes Tuple(user Float32, system Float32, idle Float32, nice Float32, iowait Float32, irq Float32, softirq Float32, steal Float32, guest Float32), freq Tuple(current Nullable(Float32), min Nullable(Float32), max Nullable(Float32)), context_switches_per_s Float32, interrupts_per_s Float32),
-    load Tuple(load1 Nullable(Float32), load5 Float32, load15 Float32),
-    memory Tuple(total UInt64, available UInt64, used UInt64, free UInt64, percent Float32, buffers UInt64, cached UInt64, shared UInt64, slab UInt64),
-    swap Tuple(total Nullable(UInt64), used UInt64, free UInt64, percent Float32, in_bytes_per_s Float64, out_bytes_per_s Float64),
-    pressure Tuple(cpu_some_avg10 Nullable(Float32), cpu_some_avg60 Float32, memory_some_avg10 Float32, memory_some_avg60 Float32, memory_full_avg10 Float32, memory_full_avg60 Float32, io_some_avg10 Float32, io_some_avg60 Float32, io_full_avg10 Float32, io_full_avg60 Float32),
-    processes Tuple(count Nullable(UInt32), running UInt32, sleeping UInt32, disk_sleep UInt32, stopped UInt32, zombie UInt32, idle UInt32, other UInt32, threads UInt32, top Array(Tuple(pid UInt32, name String, status String, cpu_percent Float32, memory_percent Float32, memory_info Tuple(rss UInt64, vms UInt64), create_time Int64, cmdline Array(String), username String))),
-    disks Array(Tuple(device String, mountpoint String, fstype String, total UInt64, used UInt64, free UInt64, percent Float32, inodes_total UInt64, inodes_used UInt64, inodes_percent Float32, read_only Bool)),
-    disk_io Array(Tuple(device String, read_bytes UInt64, write_bytes UInt64, reads UInt64, writes UInt64, read_bytes_per_s Float64, write_bytes_per_s Float64, reads_per_s Float64, writes_per_s Float64, utilization_percent Float32, await_ms Float64, queue_depth Float64)),
+    cpu Tuple(count UInt16, percent Float64, per_core Array(Float64), modes Tuple(user Float64, system Float64, idle Float64, nice Float64, iowait Float64, irq Float64, softirq Float64, steal Float64, guest Float64), freq Tuple(current Nullable(Float64), min Nullable(Float64), max Nullable(Float64)), context_switches_per_s Float64, interrupts_per_s Float64),
+    load Tuple(load1 Nullable(Float64), load5 Float64, load15 Float64),
+    memory Tuple(total UInt64, available UInt64, used UInt64, free UInt64, percent Float64, buffers UInt64, cached UInt64, shared UInt64, slab UInt64),
+    swap Tuple(total Nullable(UInt64), used UInt64, free UInt64, percent Float64, in_bytes_per_s Float64, out_bytes_per_s Float64),
+    pressure Tuple(cpu_some_avg10 Nullable(Float64), cpu_some_avg60 Float64, memory_some_avg10 Float64, memory_some_avg60 Float64, memory_full_avg10 Float64, memory_full_avg60 Float64, io_some_avg10 Float64, io_some_avg60 Float64, io_full_avg10 Float64, io_full_avg60 Float64),
+    processes Tuple(count Nullable(UInt64), running UInt64, sleeping UInt64, disk_sleep UInt64, stopped UInt64, zombie UInt64, idle UInt64, other UInt64, threads UInt64, top Array(Tuple(pid UInt32, name String, status String, cpu_percent Float64, memory_percent Float64, memory_info Tuple(rss UInt64, vms UInt64), create_time Int64, cmdline Array(String), username String))),
+    disks Array(Tuple(device String, mountpoint String, fstype String, total UInt64, used UInt64, free UInt64, percent Float64, inodes_total UInt64, inodes_used UInt64, inodes_percent Float64, read_only Bool)),
+    disk_io Array(Tuple(device String, read_bytes UInt64, write_bytes UInt64, reads UInt64, writes UInt64, read_bytes_per_s Float64, write_bytes_per_s Float64, reads_per_s Float64, writes_per_s Float64, utilization_percent Float64, await_ms Float64, queue_depth Float64)),
     network Array(Tuple(interface String, bytes_sent UInt64, bytes_recv UInt64, packets_sent UInt64, packets_recv UInt64, errors_in UInt64, errors_out UInt64, drops_in UInt64, drops_out UInt64, sent_bytes_per_s Float64, recv_bytes_per_s Float64, sent_packets_per_s Float64, recv_packets_per_s Float64, errors_per_s Float64, drops_per_s Float64, speed_mbps Nullable(UInt64), is_up Bool)),
-    gpus Tuple(devices Array(Tuple(id UInt16, name String, load Float32, memory_total Float32, memory_used Float32, memory_util Float32, temperature Nullable(Float32))), reason Nullable(String)),
-    temperatures Array(Tuple(sensor String, label String, celsius Float32, high Nullable(Float32), critical Nullable(Float32)))
+    gpus Tuple(devices Array(Tuple(id UInt16, name String, load Float64, memory_total Float64, memory_used Float64, memory_util Float64, temperature Nullable(Float64))), reason Nullable(String)),
+    temperatures Array(Tuple(sensor String, label String, celsius Float64, high Nullable(Float64), critical Nullable(Float64)))
 )
 ENGINE = Null;
 
@@ -46,16 +46,16 @@ CREATE TABLE IF NOT EXISTS samples
     cpu_softirq UInt16 CODEC(Delta, ZSTD(1)),
     cpu_steal UInt16 CODEC(Delta, ZSTD(1)),
     cpu_guest UInt16 CODEC(Delta, ZSTD(1)),
-    cpu_context_switches_per_s UInt32 CODEC(Delta, ZSTD(1)),
-    cpu_interrupts_per_s UInt32 CODEC(Delta, ZSTD(1)),
+    cpu_context_switches_per_s UInt64 CODEC(Delta, ZSTD(1)),
+    cpu_interrupts_per_s UInt64 CODEC(Delta, ZSTD(1)),
     cpu_count UInt16 CODEC(Delta, ZSTD(1)),
     cpu_per_core Array(UInt16) CODEC(ZSTD(1)),
-    cpu_freq_current Nullable(UInt32) CODEC(Delta, ZSTD(1)),
-    cpu_freq_min Nullable(UInt32) CODEC(Delta, ZSTD(1)),
-    cpu_freq_max Nullable(UInt32) CODEC(Delta, ZSTD(1)),
-    cpu_load1 UInt32 CODEC(Delta, ZSTD(1)),
-    cpu_load5 UInt32 CODEC(Delta, ZSTD(1)),
-    cpu_load15 UInt32 CODEC(Delta, ZSTD(1)),
+    cpu_freq_current Nullable(UInt64) CODEC(Delta, ZSTD(1)),
+    cpu_freq_min Nullable(UInt64) CODEC(Delta, ZSTD(1)),
+    cpu_freq_max Nullable(UInt64) CODEC(Delta, ZSTD(1)),
+    cpu_load1 UInt64 CODEC(Delta, ZSTD(1)),
+    cpu_load5 UInt64 CODEC(Delta, ZSTD(1)),
+    cpu_load15 UInt64 CODEC(Delta, ZSTD(1)),
     memory_percent UInt16 CODEC(Delta, ZSTD(1)),
     memory_total_bytes UInt64 CODEC(Delta, ZSTD(1)),
     memory_available_bytes UInt64 CODEC(Delta, ZSTD(1)),
@@ -81,19 +81,21 @@ CREATE TABLE IF NOT EXISTS samples
     pressure_io_some_avg60 UInt16 CODEC(Delta, ZSTD(1)),
     pressure_io_full_avg10 UInt16 CODEC(Delta, ZSTD(1)),
     pressure_io_full_avg60 UInt16 CODEC(Delta, ZSTD(1)),
-    processes_count UInt32 CODEC(Delta, ZSTD(1)),
-    processes_running UInt32 CODEC(Delta, ZSTD(1)),
-    processes_sleeping UInt32 CODEC(Delta, ZSTD(1)),
-    processes_disk_sleep UInt32 CODEC(Delta, ZSTD(1)),
-    processes_stopped UInt32 CODEC(Delta, ZSTD(1)),
-    processes_zombie UInt32 CODEC(Delta, ZSTD(1)),
-    processes_idle UInt32 CODEC(Delta, ZSTD(1)),
-    processes_other UInt32 CODEC(Delta, ZSTD(1)),
-    processes_threads UInt32 CODEC(Delta, ZSTD(1))
+    processes_count UInt64 CODEC(Delta, ZSTD(1)),
+    processes_running UInt64 CODEC(Delta, ZSTD(1)),
+    processes_sleeping UInt64 CODEC(Delta, ZSTD(1)),
+    processes_disk_sleep UInt64 CODEC(Delta, ZSTD(1)),
+    processes_stopped UInt64 CODEC(Delta, ZSTD(1)),
+    processes_zombie UInt64 CODEC(Delta, ZSTD(1)),
+    processes_idle UInt64 CODEC(Delta, ZSTD(1)),
+    processes_other UInt64 CODEC(Delta, ZSTD(1)),
+    processes_threads UInt64 CODEC(Delta, ZSTD(1)),
+    stored_at DateTime('UTC') DEFAULT now() CODEC(Delta, ZSTD(1)) COMMENT 'when it was inserted, for the rollups',
+    INDEX by_stored_at stored_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ts)
-ORDER BY (host_id, ts)
+ORDER BY (toStartOfHour(ts), host_id, ts)
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS samples_mv TO samples AS
@@ -112,16 +114,16 @@ SELECT
     toUInt16(round(cpu.modes.softirq * 10)) AS cpu_softirq,
     toUInt16(round(cpu.modes.steal * 10)) AS cpu_steal,
     toUInt16(round(cpu.modes.guest * 10)) AS cpu_guest,
-    toUInt32(round(cpu.context_switches_per_s)) AS cpu_context_switches_per_s,
-    toUInt32(round(cpu.interrupts_per_s)) AS cpu_interrupts_per_s,
+    toUInt64(round(cpu.context_switches_per_s)) AS cpu_context_switches_per_s,
+    toUInt64(round(cpu.interrupts_per_s)) AS cpu_interrupts_per_s,
     cpu.count AS cpu_count,
     arrayMap(x -> toUInt16(round(x * 10)), cpu.per_core) AS cpu_per_core,
-    toUInt32OrNull(toString(round(cpu.freq.current))) AS cpu_freq_current,
-    toUInt32OrNull(toString(round(cpu.freq.min))) AS cpu_freq_min,
-    toUInt32OrNull(toString(round(cpu.freq.max))) AS cpu_freq_max,
-    toUInt32(round(ifNull(load.load1, 0) * 100)) AS cpu_load1,
-    toUInt32(round(load.load5 * 100)) AS cpu_load5,
-    toUInt32(round(load.load15 * 100)) AS cpu_load15,
+    toUInt64(round(cpu.freq.current)) AS cpu_freq_current,
+    toUInt64(round(cpu.freq.min)) AS cpu_freq_min,
+    toUInt64(round(cpu.freq.max)) AS cpu_freq_max,
+    toUInt64(round(ifNull(load.load1, 0) * 100)) AS cpu_load1,
+    toUInt64(round(load.load5 * 100)) AS cpu_load5,
+    toUInt64(round(load.load15 * 100)) AS cpu_load15,
     toUInt16(round(memory.percent * 10)) AS memory_percent,
     memory.total AS memory_total_bytes,
     memory.available AS memory_available_bytes,
@@ -166,7 +168,7 @@ CREATE TABLE IF NOT EXISTS processes
     name LowCardinality(String) CODEC(ZSTD(1)),
     status LowCardinality(String) CODEC(ZSTD(1)),
     username LowCardinality(String) CODEC(ZSTD(1)),
-    cpu_percent UInt32 CODEC(Delta, ZSTD(1)),
+    cpu_percent UInt64 CODEC(Delta, ZSTD(1)),
     memory_percent UInt16 CODEC(Delta, ZSTD(1)) COMMENT 'x100',
     rss UInt64 CODEC(Delta, ZSTD(1)),
     vms UInt64 CODEC(Delta, ZSTD(1)),
@@ -175,7 +177,7 @@ CREATE TABLE IF NOT EXISTS processes
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ts)
-ORDER BY (host_id, pid, ts)
+ORDER BY (toStartOfHour(ts), host_id, pid, ts)
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS processes_mv TO processes AS
@@ -186,7 +188,7 @@ SELECT
     p.name AS name,
     p.status AS status,
     p.username AS username,
-    toUInt32(round(p.cpu_percent * 10)) AS cpu_percent,
+    toUInt64(round(p.cpu_percent * 10)) AS cpu_percent,
     toUInt16(round(p.memory_percent * 100)) AS memory_percent,
     p.memory_info.rss AS rss,
     p.memory_info.vms AS vms,
@@ -213,7 +215,7 @@ CREATE TABLE IF NOT EXISTS disks
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ts)
-ORDER BY (host_id, mountpoint, ts)
+ORDER BY (toStartOfHour(ts), host_id, mountpoint, ts)
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS disks_mv TO disks AS
@@ -245,15 +247,15 @@ CREATE TABLE IF NOT EXISTS disk_io
     writes UInt64 CODEC(Delta, ZSTD(1)),
     read_bytes_per_s UInt64 CODEC(Delta, ZSTD(1)),
     write_bytes_per_s UInt64 CODEC(Delta, ZSTD(1)),
-    reads_per_s UInt32 CODEC(Delta, ZSTD(1)) COMMENT 'x10',
-    writes_per_s UInt32 CODEC(Delta, ZSTD(1)) COMMENT 'x10',
+    reads_per_s UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'x10',
+    writes_per_s UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'x10',
     utilization_percent UInt16 CODEC(Delta, ZSTD(1)),
-    await_ms UInt32 CODEC(Delta, ZSTD(1)) COMMENT 'x100',
-    queue_depth UInt32 CODEC(Delta, ZSTD(1)) COMMENT 'x100'
+    await_ms UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'x100',
+    queue_depth UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'x100'
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ts)
-ORDER BY (host_id, device, ts)
+ORDER BY (toStartOfHour(ts), host_id, device, ts)
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS disk_io_mv TO disk_io AS
@@ -267,11 +269,11 @@ SELECT
     d.writes AS writes,
     toUInt64(round(d.read_bytes_per_s)) AS read_bytes_per_s,
     toUInt64(round(d.write_bytes_per_s)) AS write_bytes_per_s,
-    toUInt32(round(d.reads_per_s * 10)) AS reads_per_s,
-    toUInt32(round(d.writes_per_s * 10)) AS writes_per_s,
+    toUInt64(round(d.reads_per_s * 10)) AS reads_per_s,
+    toUInt64(round(d.writes_per_s * 10)) AS writes_per_s,
     toUInt16(round(d.utilization_percent * 10)) AS utilization_percent,
-    toUInt32(round(d.await_ms * 100)) AS await_ms,
-    toUInt32(round(d.queue_depth * 100)) AS queue_depth
+    toUInt64(round(d.await_ms * 100)) AS await_ms,
+    toUInt64(round(d.queue_depth * 100)) AS queue_depth
 FROM landing_metrics
 ARRAY JOIN disk_io AS d;
 
@@ -294,12 +296,12 @@ CREATE TABLE IF NOT EXISTS network
     recv_packets_per_s UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'x10',
     errors_per_s UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'x100',
     drops_per_s UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'x100',
-    speed_mbps Nullable(UInt32) CODEC(ZSTD(1)),
+    speed_mbps Nullable(UInt64) CODEC(ZSTD(1)),
     is_up Bool CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ts)
-ORDER BY (host_id, interface, ts)
+ORDER BY (toStartOfHour(ts), host_id, interface, ts)
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS network_mv TO network AS
@@ -321,7 +323,7 @@ SELECT
     toUInt64(round(n.recv_packets_per_s * 10)) AS recv_packets_per_s,
     toUInt64(round(n.errors_per_s * 100)) AS errors_per_s,
     toUInt64(round(n.drops_per_s * 100)) AS drops_per_s,
-    toUInt32(n.speed_mbps) AS speed_mbps,
+    n.speed_mbps AS speed_mbps,
     n.is_up AS is_up
 FROM landing_metrics
 ARRAY JOIN network AS n;
@@ -334,15 +336,15 @@ CREATE TABLE IF NOT EXISTS gpus
     id UInt16 CODEC(Delta, ZSTD(1)),
     name LowCardinality(String) CODEC(ZSTD(1)),
     load UInt16 CODEC(Delta, ZSTD(1)),
-    memory_total UInt32 CODEC(Delta, ZSTD(1)) COMMENT 'MiB',
-    memory_used UInt32 CODEC(Delta, ZSTD(1)) COMMENT 'MiB',
+    memory_total UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'MiB',
+    memory_used UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'MiB',
     memory_util UInt16 CODEC(Delta, ZSTD(1)),
-    temperature Nullable(Int16) CODEC(Delta, ZSTD(1)) COMMENT 'x10',
+    temperature Nullable(Int32) CODEC(Delta, ZSTD(1)) COMMENT 'x10',
     reason LowCardinality(String) CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ts)
-ORDER BY (host_id, id, ts)
+ORDER BY (toStartOfHour(ts), host_id, id, ts)
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS gpus_mv TO gpus AS
@@ -352,15 +354,15 @@ SELECT
     g.1 AS id,
     g.2 AS name,
     toUInt16(round(g.3 * 10)) AS load,
-    toUInt32(round(g.4)) AS memory_total,
-    toUInt32(round(g.5)) AS memory_used,
+    toUInt64(round(g.4)) AS memory_total,
+    toUInt64(round(g.5)) AS memory_used,
     toUInt16(round(g.6 * 10)) AS memory_util,
-    toInt16(round(g.7 * 10)) AS temperature,
+    toInt32(round(g.7 * 10)) AS temperature,
     g.8 AS reason
 FROM landing_metrics
 ARRAY JOIN if(
     isNotNull(gpus.reason),
-    [(65535::UInt16, '', 0::Float32, 0::Float32, 0::Float32, 0::Float32, NULL::Nullable(Float32), assumeNotNull(gpus.reason))],
+    [(65535::UInt16, '', 0::Float64, 0::Float64, 0::Float64, 0::Float64, NULL::Nullable(Float64), assumeNotNull(gpus.reason))],
     arrayMap(d -> (d.id, d.name, d.load, d.memory_total, d.memory_used, d.memory_util, d.temperature, ''), gpus.devices)
 ) AS g;
 
@@ -370,13 +372,13 @@ CREATE TABLE IF NOT EXISTS temperatures
     host_id LowCardinality(String) CODEC(ZSTD(1)),
     sensor LowCardinality(String) CODEC(ZSTD(1)),
     label LowCardinality(String) CODEC(ZSTD(1)),
-    celsius Int16 CODEC(Delta, ZSTD(1)) COMMENT 'x10',
-    high Nullable(Int16) CODEC(ZSTD(1)) COMMENT 'x10',
-    critical Nullable(Int16) CODEC(ZSTD(1)) COMMENT 'x10'
+    celsius Int32 CODEC(Delta, ZSTD(1)) COMMENT 'x10',
+    high Nullable(Int32) CODEC(ZSTD(1)) COMMENT 'x10',
+    critical Nullable(Int32) CODEC(ZSTD(1)) COMMENT 'x10'
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ts)
-ORDER BY (host_id, sensor, label, ts)
+ORDER BY (toStartOfHour(ts), host_id, sensor, label, ts)
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS temperatures_mv TO temperatures AS
@@ -385,9 +387,9 @@ SELECT
     host_id,
     t.sensor AS sensor,
     t.label AS label,
-    toInt16(round(t.celsius * 10)) AS celsius,
-    toInt16(round(t.high * 10)) AS high,
-    toInt16(round(t.critical * 10)) AS critical
+    toInt32(round(t.celsius * 10)) AS celsius,
+    toInt32(round(t.high * 10)) AS high,
+    toInt32(round(t.critical * 10)) AS critical
 FROM landing_metrics
 ARRAY JOIN temperatures AS t;
 
@@ -406,7 +408,7 @@ CREATE TABLE IF NOT EXISTS systems
     agent_version LowCardinality(String) CODEC(ZSTD(1)),
     agent_interval_ms UInt32 CODEC(ZSTD(1)),
     agent_started_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    agent_cpu_percent UInt32 CODEC(Delta, ZSTD(1)) COMMENT 'x10',
+    agent_cpu_percent UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'x10',
     agent_rss_bytes UInt64 CODEC(Delta, ZSTD(1)),
     agent_dropped_events UInt64 CODEC(Delta, ZSTD(1)),
     agent_spooled_events UInt64 CODEC(Delta, ZSTD(1)),
@@ -432,7 +434,7 @@ SELECT
     agent.version AS agent_version,
     agent.interval_ms AS agent_interval_ms,
     fromUnixTimestamp64Milli(agent.started_at, 'UTC') AS agent_started_at,
-    toUInt32(round(agent.cpu_percent * 10)) AS agent_cpu_percent,
+    toUInt64(round(agent.cpu_percent * 10)) AS agent_cpu_percent,
     agent.rss_bytes AS agent_rss_bytes,
     agent.dropped_events AS agent_dropped_events,
     agent.spooled_events AS agent_spooled_events,

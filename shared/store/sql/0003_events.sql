@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS logs
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ts)
-ORDER BY (host_id, ts, event_id)
+ORDER BY (toStartOfHour(ts), host_id, ts, event_id)
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS logs_mv TO logs AS
@@ -42,20 +42,22 @@ CREATE TABLE IF NOT EXISTS scores
 (
     ts DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
     host_id LowCardinality(String) CODEC(ZSTD(1)),
-    score UInt32 CODEC(Delta, ZSTD(1)) COMMENT 'x1000',
+    score UInt64 CODEC(Delta, ZSTD(1)) COMMENT 'x1000',
     warming_up Bool CODEC(ZSTD(1)),
-    metrics Map(LowCardinality(String), Float32) CODEC(ZSTD(1))
+    metrics Map(LowCardinality(String), Float32) CODEC(ZSTD(1)),
+    stored_at DateTime('UTC') DEFAULT now() CODEC(Delta, ZSTD(1)) COMMENT 'when it was inserted, for the rollups',
+    INDEX by_stored_at stored_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree
 PARTITION BY toDate(ts)
-ORDER BY (host_id, ts)
+ORDER BY (toStartOfHour(ts), host_id, ts)
 SETTINGS ttl_only_drop_parts = 1;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS scores_mv TO scores AS
 SELECT
     fromUnixTimestamp64Milli(ts, 'UTC') AS ts,
     host_id,
-    toUInt32(round(least(score, 4000000) * 1000)) AS score,
+    toUInt64(round(least(score, 1e12) * 1000)) AS score,
     warming_up,
     metrics
 FROM landing_anomalies
