@@ -118,75 +118,15 @@ class TestWhatIsValid:
 
 
 # What a line may be changed into. Raw text, because half of it has no Python value.
-JUNK = [
-    "null",
-    "true",
-    "false",
-    "0",
-    "-0",
-    "-0.0",
-    "1",
-    "-1",
-    "1.0",
-    "1e3",
-    "1E+2",
-    "0.5",
-    "-0.5",
-    "100.00000000000001",
-    "101",
-    "64",
-    "65535",
-    "65536",
-    "4294967296",
-    "253402300799999",
-    "253402300800000",
-    "9223372036854775807",
-    "9223372036854775808",
-    "18446744073709551615",
-    "18446744073709551616",
-    "1000000000000000000000000000000",
-    "1e308",
-    "1e309",
-    "-1e309",
-    "1e-400",
-    "NaN",
-    "Infinity",
-    "-Infinity",
-    "01",
-    "1.",
-    ".5",
-    "+1",
-    "-",
-    "1e",
-    "tru",
-    "nul",
-    '""',
-    '"x"',
-    '"1"',
-    '"firing"',
-    '"open"',
-    '"sample"',
-    '"score"',
-    '"\\ud800"',
-    '"\\udc00\\ud800"',
-    '"\\ud83d\\ude00"',
-    '"\\u0000"',
-    '"\\x"',
-    '"\\u12"',
-    "[]",
-    "{}",
-    "[null]",
-    "[[]]",
-    "[0]",
-    "[0.5]",
-    "[true]",
-    "[{}]",
-    '{"":0}',
-    '{"a":null}',
-    '{"a":"b"}',
-    '{"a":1.5}',
-    '{"a":-1}',
-] + ['"a\tb"', '"\u2028"', '"' + "x" * 5000 + '"', "1" * 400, "0." + "1" * 400, "[" * 150 + "]" * 150]
+WORDS = r"""
+null true false 0 -0 -0.0 1 -1 1.0 1e3 1E+2 0.5 -0.5 100.00000000000001 101 64 65535 65536 4294967296 253402300799999
+253402300800000 9223372036854775807 9223372036854775808 18446744073709551615 18446744073709551616
+1000000000000000000000000000000 1e308 1e309 -1e309 1e-400 NaN Infinity -Infinity 01 1. .5 +1 - 1e tru nul
+"" "x" "1" "firing" "open" "sample" "score" "\ud800" "\udc00\ud800" "\ud83d\ude00" "\u0000" "\x" "\u12"
+[] {} [null] [[]] [0] [0.5] [true] [{}] {"":0} {"a":null} {"a":"b"} {"a":1.5} {"a":-1}
+"""
+LONG = ['"' + "x" * 5000 + '"', "1" * 400, "0." + "1" * 400, "[" * 150 + "]" * 150]
+JUNK = [*WORDS.split(), '"a\tb"', '"\u2028"', *LONG]
 
 
 @st.composite
@@ -478,17 +418,10 @@ def test_a_twin_is_frozen_and_keeps_no_shared_defaults() -> None:
 
 def test_every_bound_of_the_models_is_known_to_the_codec() -> None:
     """A bound that ``codec`` does not translate would be checked by one of the two only."""
-    import annotated_types
-
-    def bounds(model: type[BaseModel]) -> list[Any]:
-        schema = msgspec.json.schema(codec.twin(model))
-        return [schema] if schema else []
-
     for model in KINDS:
-        assert bounds(model)
-        for field in model.model_fields.values():
-            for m in field.metadata:
-                assert not isinstance(m, annotated_types.BaseMetadata) or type(m) in codec._BOUNDS, (model, field)
+        for name, field in model.model_fields.items():
+            unknown = [m for m in field.metadata if not isinstance(m, tuple(codec._BOUNDS))]
+            assert unknown == [], (model.__name__, name)
 
 
 def minimal(model: type[Event]) -> dict[str, Any]:
