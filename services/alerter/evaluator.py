@@ -205,9 +205,9 @@ class Evaluator:
         verdict = Verdict.BEYOND if wanted else Verdict.BETWEEN if members else Verdict.CALM
         if not members:
             del host.open_anomalies[key]
-        yield from self._step(
-            host, rule, key, _policy(rule), verdict, anomaly.ts, anomaly.score, ANOMALY_STALE_MS, anomaly
-        )
+        # Ticks look at the episode too, by our clock, which is ahead of the detector's news; these count all the same.
+        at = max(anomaly.ts, host.episodes[key].seen_at + 1) if key in host.episodes else anomaly.ts
+        yield from self._step(host, rule, key, _policy(rule), verdict, at, anomaly.score, ANOMALY_STALE_MS, anomaly)
 
     def _spoke_again(self, host: _Host, now_ms: int) -> Iterator[Alert]:
         for rule in self._silence_rules:

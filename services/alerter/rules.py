@@ -20,9 +20,9 @@ from shared.schemas.metrics import BY_NAME
 Language = Literal["en", "zh"]
 Condition = Literal["metric", "anomaly", "silent"]
 
-MAX_FILE_BYTES = 1 << 20
+MAX_FILE_BYTES = 1 << 18
 _MOST_PROBLEMS = 10
-_MOST_NODES = 100_000
+_MOST_NODES = 20_000
 _DEEPEST = 8
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 

@@ -32,7 +32,7 @@ from shared.schemas.topics import ALERTS, ANOMALIES, METRICS
 log = logging.getLogger(__name__)
 
 BATCH_EVENTS = 1000
-BATCH_SECONDS = 0.1
+BATCH_SECONDS = 0.2
 TICK_SECONDS = 1.0
 HEAR_SECONDS = 2.0
 STUCK_SECONDS = 60.0
@@ -48,11 +48,12 @@ def build(
     tail: Tail | None = None,
     channels: Mapping[str, Channel] | None = None,
     history: History | None = None,
+    session_timeout: float = 10.0,
 ) -> Alerter:
     """Raises ``SettingsError`` on rules or receivers that cannot work.
 
     ``channels``: receiver -> channel, instead of those the settings name. ``history``: what the broker forgets when
-    it stops, from where it is kept.
+    it stops, from where it is kept. ``session_timeout``: seconds until another alerter takes over from a dead one.
     """
     try:
         rules = load_rules(settings.alerter.rules)
@@ -66,7 +67,7 @@ def build(
             "alerts are recorded but nobody is told: no receiver is configured",
             extra={"set": "LAPWING_ALERTER__WEBHOOK_URL or LAPWING_ALERTER__EMAIL_TO"},
         )
-    app = stream_app(settings, "alerter")
+    app = stream_app(settings, "alerter", session_timeout=session_timeout)
     evaluator = Evaluator(
         rules,
         silent_after_ms=round(settings.alerter.host_silent_after * 1000),
@@ -143,10 +144,10 @@ class Alerter:
         await self.processor.adopt(ended)
         if self._evaluator.open:
             log.info("took up alerts that were open", extra={"alerts": self._evaluator.open})
-        self._run(self.recorder.run(), *(lane.run() for lane in self._lanes.values()))
+        self._run(self.recorder.run(), self._tell(), *(lane.run() for lane in self._lanes.values()))
         await self._stream.start()
         self._ticked = self._heard = self._clock.monotonic()
-        self._run(self._tick(), self._hear(), self._tell())
+        self._run(self._tick(), self._hear())
 
     async def watch(self) -> None:
         watched = [*self._tasks, asyncio.create_task(self._stream.watch())]

@@ -108,7 +108,7 @@ async def sender(settings: Settings) -> AsyncIterator[Sender]:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Alerter]:
-    alerter = build(settings)
+    alerter = build(settings, session_timeout=2.0)
     try:
         await alerter.start()
         yield alerter
@@ -196,7 +196,7 @@ async def test_what_was_not_delivered_before_a_crash_is_delivered_after_it(
     settings: Settings, hooks: Webhooks, mailbox: Mailbox, sender: Sender
 ) -> None:
     hooks.statuses = [503] * 100
-    alerter = build(settings)
+    alerter = build(settings, session_timeout=2.0)
     await alerter.start()
     await sender.cpu(99.0, 35)
     await eventually(lambda: len(mailbox.messages) == 1)

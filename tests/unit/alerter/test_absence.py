@@ -1,0 +1,170 @@
+"""Silent hosts: claimed only while we can hear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from services.alerter.hearing import Hearing, Place
+from shared.bus.port import BusError, Message
+from shared.schemas.sample import Cpu
+from tests.unit.alerter.support import CPU_RULE, SILENCE_RULE, Watch
+
+
+def test_a_host_that_stops_is_silent_and_speaks_again() -> None:
+    watch = Watch(SILENCE_RULE, silent_after_s=60)
+    watch.sample("h1")
+    assert watch.tick(59) == []
+    (fired,) = watch.tick(2)
+    assert (fired.state, fired.severity, fired.threshold) == ("firing", "critical", 60)
+    assert fired.summary == "Host is silent: web1, nothing heard for 1 min"
+    assert watch.tick(600) == []
+    (resolved,) = watch.sample("h1")
+    assert resolved.state == "resolved"
+    assert resolved.alert_id == fired.alert_id
+    assert watch.tick(30) == []
+
+
+def test_an_outage_of_the_broker_is_nobodys_silence() -> None:
+    watch = Watch(SILENCE_RULE)
+    hosts = [f"h{i}" for i in range(50)]
+    for host in hosts:
+        watch.sample(host)
+    watch.tick(10)
+    assert watch.tick(3600, hears=False) == []
+    # It is back: everybody gets the full time again, and those who speak are not silent.
+    assert watch.tick(30) == []
+    for host in hosts[1:]:
+        watch.sample(host)
+    fired = watch.tick(45)
+    assert [a.host_id for a in fired] == ["h0"]
+
+
+def test_being_behind_is_nobodys_silence() -> None:
+    watch = Watch(SILENCE_RULE)
+    watch.sample("h1")
+    for _ in range(300):
+        watch.clock.advance(1)  # we poll, but what we were told to have heard stays where it is
+        assert watch.evaluator.tick(watch.clock.now_ms(), watch.clock.monotonic()) == []
+
+
+def test_old_events_from_a_spool_are_a_sign_of_life() -> None:
+    watch = Watch(SILENCE_RULE)
+    watch.sample("h1")
+    for _ in range(10):
+        watch.tick(50)
+        watch.sample("h1", late_s=4000)
+    assert watch.states() == []
+
+
+def test_nobody_is_silent_who_was_never_heard() -> None:
+    watch = Watch(SILENCE_RULE)
+    assert watch.tick(1000) == []
+
+
+def test_a_restored_silence_ends_when_the_host_speaks() -> None:
+    watch = Watch(SILENCE_RULE)
+    watch.sample("h1")
+    (fired,) = watch.tick(61)
+    again = Watch(SILENCE_RULE)
+    again.clock.advance(100)
+    assert again.evaluator.restore([fired], again.clock.now_ms(), again.clock.monotonic()) == []
+    assert again.tick(200) == []
+    (resolved,) = again.sample("h1")
+    assert (resolved.state, resolved.alert_id) == ("resolved", fired.alert_id)
+
+
+def test_a_forgotten_host_is_told_as_such() -> None:
+    watch = Watch(SILENCE_RULE, CPU_RULE)
+    watch.cpu(99, 40)
+    watch.tick(61)
+    watch.clock.advance(8 * 86_400)
+    ended = watch.tick()
+    assert {(a.rule, a.state) for a in ended} == {("host_silent", "resolved"), ("cpu_busy", "resolved")}
+    assert all("forgotten" in a.reason for a in ended)
+    assert watch.evaluator.hosts == watch.evaluator.open == 0
+
+
+def test_the_longest_silent_host_makes_room() -> None:
+    watch = Watch(SILENCE_RULE, max_hosts=3)
+    for i in range(10):
+        watch.clock.advance(1)
+        watch.sample(f"h{i}", cpu=Cpu(count=1, percent=1))
+    assert watch.evaluator.hosts == 3
+    fired = watch.tick(61)
+    assert {a.host_id for a in fired} == {"h7", "h8", "h9"}
+
+
+class FakeEnds:
+    def __init__(self, **ends: int) -> None:
+        self.now: dict[Place, int] = {(topic, 0): end for topic, end in ends.items()}
+        self.away = False
+
+    async def ends(self) -> Mapping[Place, int]:
+        if self.away:
+            raise BusError("the broker is away")
+        return dict(self.now)
+
+    async def position(self, place: Place) -> int:
+        return 0
+
+
+def read_to(topic: str, offset: int) -> list[Message]:
+    return [Message(topic, 0, offset, None, b"", 0)]
+
+
+async def test_we_vouch_for_what_was_there_at_the_check_before() -> None:
+    ends = FakeEnds(metrics=5)
+    hearing = Hearing(ends)
+    assert await hearing.check(10) is None  # nothing to compare with
+    assert await hearing.check(12) is None  # five messages are unread
+    hearing.processed(read_to("metrics", 4))
+    ends.now["metrics", 0] = 9  # and four more came meanwhile
+    assert await hearing.check(14) == 12
+    assert await hearing.check(16) is None
+    hearing.processed(read_to("metrics", 8))
+    assert await hearing.check(18) == 16
+
+
+async def test_an_empty_topic_hides_nothing() -> None:
+    hearing = Hearing(FakeEnds(metrics=0, anomalies=0))
+    await hearing.check(10)
+    assert await hearing.check(12) == 10
+
+
+async def test_partitions_that_come_or_go_begin_it_anew() -> None:
+    ends = FakeEnds(metrics=0)
+    hearing = Hearing(ends)
+    await hearing.check(10)
+    ends.now["metrics", 1] = 7
+    assert await hearing.check(12) is None
+    ends.now.clear()
+    assert await hearing.check(14) is None
+    assert await hearing.check(16) is None
+
+
+async def test_a_new_broker_with_lower_offsets_begins_it_anew() -> None:
+    ends = FakeEnds(metrics=100)
+    hearing = Hearing(ends)
+    hearing.processed(read_to("metrics", 99))
+    await hearing.check(10)
+    assert await hearing.check(12) == 10
+    ends.now["metrics", 0] = 3
+    assert await hearing.check(14) is None
+    assert await hearing.check(16) is None  # those three are unread
+    hearing.processed(read_to("metrics", 2))
+    assert await hearing.check(18) == 16
+
+
+async def test_a_broker_that_is_away_is_heard_of() -> None:
+    ends = FakeEnds(metrics=0)
+    hearing = Hearing(ends)
+    await hearing.check(10)
+    ends.away = True
+    with pytest.raises(BusError):
+        await hearing.check(12)
+    hearing.reset()
+    ends.away = False
+    assert await hearing.check(14) is None
+    assert await hearing.check(16) == 14
