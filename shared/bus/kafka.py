@@ -58,7 +58,7 @@ class _Publisher:
         self._timeout = timeout
         self._arguments = connection.arguments(settings, client_id)
         self._producer: AIOKafkaProducer | None = None
-        self._connecting = asyncio.Lock()
+        self._in_turn = asyncio.Lock()  # who asked first is first in the partition
         self._leaving: set[asyncio.Task[None]] = set()
         self._stopped = False
 
@@ -71,8 +71,11 @@ class _Publisher:
         producer: AIOKafkaProducer | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                producer = await self._connected()
-                sent = await producer.send(topic.name, value, key=key.encode(), headers=list((headers or {}).items()))
+                async with self._in_turn:
+                    producer = await self._connected()
+                    sent = await producer.send(
+                        topic.name, value, key=key.encode(), headers=list((headers or {}).items())
+                    )
                 await sent
         except BusError:
             raise
@@ -94,28 +97,27 @@ class _Publisher:
             await asyncio.wait(self._leaving, timeout=1.0)
 
     async def _connected(self) -> AIOKafkaProducer:
-        async with self._connecting:
-            if self._stopped:
-                raise BusError("this publisher was stopped")
-            if self._producer is None:
-                producer = AIOKafkaProducer(
-                    **self._arguments,
-                    acks="all",
-                    enable_idempotence=True,
-                    compression_type="zstd",
-                    max_request_size=MAX_MESSAGE_BYTES,
-                    max_batch_size=MAX_MESSAGE_BYTES // 4,
-                    request_timeout_ms=max(1000, int(self._timeout * 1000)),
-                )
-                try:
-                    await producer.start()
-                except BaseException as error:
-                    self._close_soon(producer)
-                    if isinstance(error, errors.KafkaConnectionError):
-                        raise BusError(await _unreachable(self._settings)) from None
-                    raise
-                self._producer = producer
-            return self._producer
+        if self._stopped:
+            raise BusError("this publisher was stopped")
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **self._arguments,
+                acks="all",
+                enable_idempotence=True,
+                compression_type="zstd",
+                max_request_size=MAX_MESSAGE_BYTES,
+                max_batch_size=MAX_MESSAGE_BYTES // 4,
+                request_timeout_ms=max(1000, int(self._timeout * 1000)),
+            )
+            try:
+                await producer.start()
+            except BaseException as error:
+                self._close_soon(producer)
+                if isinstance(error, errors.KafkaConnectionError):
+                    raise BusError(await _unreachable(self._settings)) from None
+                raise
+            self._producer = producer
+        return self._producer
 
     def _abandon(self, producer: AIOKafkaProducer | None) -> None:
         """Let go of a producer that may be stuck; the next ``publish`` makes a new one.

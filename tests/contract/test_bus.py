@@ -72,6 +72,14 @@ async def test_a_key_keeps_its_order_and_its_partition(bus: TestBus) -> None:
             assert len({m.partition for m in seen if m.key == host}) == 1
 
 
+async def test_who_asks_first_is_first_even_when_nobody_waits(bus: TestBus) -> None:
+    topic = await bus.topic(partitions=1)
+    async with publishing(bus.settings) as out, reading(bus.settings, topic) as (_, seen):
+        await asyncio.gather(*(out.publish(topic, "a", b"%d" % i) for i in range(300)))
+        await eventually(lambda: len(seen) == 300)
+    assert [int(m.value or b"") for m in seen] == list(range(300))
+
+
 async def test_a_message_without_a_value_is_a_tombstone(bus: TestBus) -> None:
     topic = await bus.topic(compacted=True)
     async with publishing(bus.settings) as out, reading(bus.settings, topic) as (_, seen):

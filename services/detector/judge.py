@@ -1,0 +1,239 @@
+"""From scores to episodes: when something unusual is worth a word, and when it is over. Pure; event time only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Literal
+
+from services.detector.bank import Verdict
+from services.detector.wording import finding, summary
+from shared.schemas.anomaly import Anomaly, AnomalyState, Contribution, Severity
+from shared.schemas.sample import Process
+
+Ended = Literal["recovered", "became normal", "no data", "restarted"]
+"""Why an episode is over: values are back; they stayed where they were long enough to be the new normal; the host
+sent nothing any more; the detector was restarted and knows only that the host is calm now."""
+
+UPDATE_EVERY_MS = 30_000
+SILENT_MS = 900_000
+"""An episode of a host that says nothing for so long, while others do, is closed."""
+FORGIVEN_GAP_MS = 60_000
+"""After a longer silence what was beginning to look unusual begins anew."""
+CRITICAL_SCORE = 3.0
+CALM = 0.8
+"""Below this share of the threshold a host is calm again: what opened an episode must not flicker around it."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """Who it is about."""
+
+    host_id: str
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """An anomaly that has been opened and not closed; all there is to continue it after a restart."""
+
+    anomaly_id: str
+    host: Host
+    started_at: int
+    last_ms: int
+    score: float
+    peak_score: float
+    severity: Severity
+    contributions: tuple[Contribution, ...]
+    finding: str
+    told_ms: int
+    inherited: bool = False
+
+
+@dataclass
+class _Watched:
+    """What is remembered of a host: ``since`` is when the unusual began, ``calm_since`` when it last ended."""
+
+    last_ms: int
+    since: int | None = None
+    calm_since: int | None = None
+    episode: Episode | None = None
+
+
+class Judge:
+    """One host's events come in order of time (the bank sees to it); different hosts do not know of each other."""
+
+    def __init__(self, *, threshold: float, open_after: float, close_after: float) -> None:
+        self._threshold = threshold
+        self._open_after_ms = open_after * 1000
+        self._close_after_ms = close_after * 1000
+        self._hosts: dict[str, _Watched] = {}
+        self._newest_ms = 0
+
+    def open_episodes(self) -> list[Episode]:
+        return [w.episode for w in self._hosts.values() if w.episode]
+
+    def inherit(self, episodes: Iterable[Episode]) -> None:
+        """Go on with what an earlier run had open: each is closed when its host is known again and calm."""
+        for episode in episodes:
+            self._hosts[episode.host.host_id] = _Watched(
+                last_ms=episode.last_ms, episode=replace(episode, inherited=True)
+            )
+
+    def step(
+        self,
+        host: Host,
+        ts_ms: int,
+        verdict: Verdict,
+        values: Mapping[str, float],
+        processes: Sequence[Process] = (),
+    ) -> list[Anomaly]:
+        """What there is to say after this event: nothing, mostly. ``values``: the host's features."""
+        self._newest_ms = max(self._newest_ms, ts_ms)
+        watched = self._hosts.get(host.host_id)
+        if watched is None:
+            if verdict.warming_up or verdict.score <= self._threshold:
+                return []
+            watched = self._hosts[host.host_id] = _Watched(ts_ms)
+        if ts_ms - watched.last_ms > FORGIVEN_GAP_MS:
+            watched.since = watched.calm_since = None
+        watched.last_ms = ts_ms
+        if verdict.warming_up:
+            return []
+        if watched.episode is None:
+            return self._calm_host(host, ts_ms, verdict, processes, watched)
+        return self._open_host(host, ts_ms, verdict, values, processes, watched, watched.episode)
+
+    def sweep(self) -> list[Anomaly]:
+        """Close the episodes of hosts that have been silent while others were not."""
+        out = []
+        for host_id, watched in list(self._hosts.items()):
+            if self._newest_ms - watched.last_ms > SILENT_MS:
+                if watched.episode:
+                    out.append(self._close(watched, watched.last_ms, self._newest_ms, "no data"))
+                else:
+                    del self._hosts[host_id]
+        return out
+
+    def _calm_host(
+        self, host: Host, ts_ms: int, verdict: Verdict, processes: Sequence[Process], watched: _Watched
+    ) -> list[Anomaly]:
+        if verdict.score <= self._threshold:
+            watched.calm_since = watched.calm_since or ts_ms
+            # One quiet sample in a storm is not its end.
+            if ts_ms - watched.calm_since >= self._open_after_ms / 2:
+                del self._hosts[host.host_id]
+            return []
+        watched.calm_since = None
+        watched.since = watched.since if watched.since is not None else ts_ms
+        if ts_ms - watched.since < self._open_after_ms:
+            return []
+        watched.episode = Episode(
+            anomaly_id=_anomaly_id(host.host_id, watched.since),
+            host=host,
+            started_at=watched.since,
+            last_ms=ts_ms,
+            score=verdict.score,
+            peak_score=verdict.score,
+            severity=_severity(verdict.score),
+            contributions=verdict.contributions,
+            finding=finding(verdict.contributions),
+            told_ms=ts_ms,
+        )
+        return [_event(watched.episode, "open", ts_ms, processes)]
+
+    def _open_host(
+        self,
+        host: Host,
+        ts_ms: int,
+        verdict: Verdict,
+        values: Mapping[str, float],
+        processes: Sequence[Process],
+        watched: _Watched,
+        before: Episode,
+    ) -> list[Anomaly]:
+        peak = max(before.peak_score, verdict.score)
+        # What the episode is about is what it was about at its worst.
+        worst = verdict.score >= before.peak_score and verdict.contributions
+        episode = replace(
+            before,
+            host=host,
+            last_ms=ts_ms,
+            score=verdict.score,
+            peak_score=peak,
+            severity=_severity(peak),
+            contributions=verdict.contributions if worst else before.contributions,
+            finding=finding(verdict.contributions) if worst else before.finding,
+        )
+        watched.episode = episode
+        if verdict.score > self._threshold * CALM:
+            watched.calm_since = None
+            changed = (episode.severity, episode.finding) != (before.severity, before.finding)
+            if changed or ts_ms - episode.told_ms >= UPDATE_EVERY_MS:
+                watched.episode = replace(episode, told_ms=ts_ms)
+                return [_event(watched.episode, "update", ts_ms, processes)]
+            return []
+        watched.calm_since = watched.calm_since if watched.calm_since is not None else ts_ms
+        if ts_ms - watched.calm_since < self._close_after_ms:
+            return []
+        return [self._close(watched, watched.calm_since, ts_ms, _why_ended(episode, values))]
+
+    def _close(self, watched: _Watched, ended_at: int, ts_ms: int, why: Ended) -> Anomaly:
+        assert watched.episode
+        event = _event(watched.episode, "close", ts_ms, (), ended_at=ended_at, why=why)
+        del self._hosts[watched.episode.host.host_id]
+        return event
+
+
+def _event(
+    episode: Episode,
+    state: AnomalyState,
+    ts_ms: int,
+    processes: Sequence[Process],
+    *,
+    ended_at: int | None = None,
+    why: Ended | None = None,
+) -> Anomaly:
+    return Anomaly(
+        event_id=f"{episode.anomaly_id}-{state}-{ts_ms}",
+        ts=ts_ms,
+        anomaly_id=episode.anomaly_id,
+        host_id=episode.host.host_id,
+        host=episode.host.name,
+        labels=dict(episode.host.labels),
+        state=state,
+        finding=episode.finding,
+        severity=episode.severity,
+        score=episode.score,
+        peak_score=episode.peak_score,
+        started_at=episode.started_at,
+        ended_at=ended_at,
+        summary=summary(episode.host.name, episode.contributions, why),
+        contributions=list(episode.contributions),
+        top_processes=list(processes),
+        evidence={"ended": why} if why else {},
+    )
+
+
+def _anomaly_id(host_id: str, started_at: int) -> str:
+    """The same for the same host and beginning, so that what is told twice is told once."""
+    return blake2b(f"{host_id} {started_at}".encode(), digest_size=12).hexdigest()
+
+
+def _severity(peak: float) -> Severity:
+    return "critical" if peak >= CRITICAL_SCORE else "warning"
+
+
+def _why_ended(episode: Episode, values: Mapping[str, float]) -> Ended:
+    if episode.inherited:
+        return "restarted"
+    if not episode.contributions:
+        return "recovered"
+    main = episode.contributions[0]
+    name = main.metric + "".join(f"{{{label}}}" for label in main.labels.values())
+    value = values.get(name)
+    return (
+        "became normal" if value is not None and not main.expected_low <= value <= main.expected_high else "recovered"
+    )

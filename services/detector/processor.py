@@ -1,0 +1,221 @@
+"""Batches of host samples in, scores and anomalies out. What is published is confirmed before the input is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from services.detector.bank import Bank, Verdict
+from services.detector.features import features
+from services.detector.judge import Episode, Host, Judge
+from services.detector.snapshots import EpisodeFile
+from shared.bus.port import Message, Publisher
+from shared.runtime.clock import Clock
+from shared.schemas.anomaly import Anomaly
+from shared.schemas.base import SCHEMA_VERSION
+from shared.schemas.codec import BadLine, Decoder, encode, pack
+from shared.schemas.sample import HostSample, Process
+from shared.schemas.topics import ANOMALIES
+
+log = logging.getLogger(__name__)
+
+MAX_PACK_BYTES = 256 << 10
+TOP_BY_CPU = 5
+TOP_BY_MEMORY = 3
+
+
+@dataclass
+class Counters:
+    """Since the start: events ``scored``; not judged because they were ``bad`` (ingest's business), from before the
+    host's last (``late``), from the ``future``, or because of a fault of ours (``failed``); anomalies ``opened``.
+    """
+
+    scored: int = 0
+    bad: int = 0
+    late: int = 0
+    future: int = 0
+    failed: int = 0
+    opened: int = 0
+
+
+class Processor:
+    """Its ``handle`` may be called again with the same batch after a temporary error: what was learned from it is not
+    learned again, what was published is not published again.
+    """
+
+    def __init__(
+        self,
+        bank: Bank,
+        judge: Judge,
+        publisher: Publisher,
+        episodes: EpisodeFile,
+        clock: Clock,
+        *,
+        max_hosts: int,
+        max_future_ms: float,
+    ) -> None:
+        self.counters = Counters()
+        self._bank = bank
+        self._judge = judge
+        self._publisher = publisher
+        self._episodes = episodes
+        self._clock = clock
+        self._max_hosts = max_hosts
+        self._max_future_ms = max_future_ms
+        self._decoder = Decoder(HostSample)
+        self._processes: OrderedDict[str, Sequence[Process]] = OrderedDict()
+        self._saved: list[Episode] = []
+        self._unsent: list[tuple[str, bytes]] | None = None
+        self._stuck_since: float | None = None
+        self._stuck_reason = ""
+
+    async def restore(self) -> None:
+        """Take over the episodes an earlier run left open."""
+        try:
+            self._saved = await asyncio.to_thread(self._episodes.load)
+        except (ValueError, OSError) as error:
+            log.warning("the open anomalies of the last run cannot be read", extra={"reason": str(error)})
+        else:
+            self._judge.inherit(self._saved)
+
+    async def handle(self, batch: Sequence[Message]) -> None:
+        """Raises ``BusError``."""
+        if self._unsent is None:
+            before = self._judge.open_episodes()
+            self._unsent = await self._judged(batch)
+            # An episode is on disk from before its opening is told until after its end is.
+            await self._save([*before, *self._judge.open_episodes()])
+        await self._send()
+        await self._save(self._judge.open_episodes())
+
+    def stuck(self) -> str | None:
+        """Why nothing has been published for a minute although there was something."""
+        if self._stuck_since is None or self._clock.monotonic() - self._stuck_since < 60:
+            return None
+        return f"scores cannot be published: {self._stuck_reason}"
+
+    async def _judged(self, batch: Sequence[Message]) -> list[tuple[str, bytes]]:
+        lines: dict[str, list[bytes]] = {}
+        for number, message in enumerate(batch):
+            for sample in self._decoder.lines(message.value or b""):
+                if isinstance(sample, BadLine):
+                    self.counters.bad += 1
+                    continue
+                try:
+                    found = list(self._lines(sample))
+                except Exception:
+                    # One event no model can bear must not stop the judgement of all others.
+                    log.exception("an event could not be judged", extra={"host": sample.host, "event": sample.event_id})
+                    self.counters.failed += 1
+                else:
+                    lines.setdefault(sample.host_id, []).extend(found)
+            if number % 50 == 49:
+                await asyncio.sleep(0)  # others live on this loop
+        for anomaly in self._judge.sweep():
+            lines.setdefault(anomaly.host_id, []).append(self._told(anomaly))
+        return [(host_id, value) for host_id, found in lines.items() for value in _packs(found)]
+
+    def _lines(self, sample: HostSample) -> Iterable[bytes]:
+        if sample.ts > self._clock.now_ms() + self._max_future_ms:
+            self.counters.future += 1
+            return
+        values = features(sample)
+        verdict = self._bank.score(sample.host_id, sample.ts, values)
+        if verdict is None:
+            self.counters.late += 1
+            return
+        self.counters.scored += 1
+        if sample.processes:
+            self._remember(sample.host_id, sample.processes.top)
+        yield _score_line(sample, verdict)
+        host = Host(sample.host_id, sample.host, sample.labels)
+        for anomaly in self._judge.step(host, sample.ts, verdict, values):
+            yield self._told(anomaly)
+
+    def _told(self, anomaly: Anomaly) -> bytes:
+        if anomaly.state == "open":
+            self.counters.opened += 1
+        if anomaly.state != "update":
+            log.info(
+                "anomaly opened" if anomaly.state == "open" else "anomaly closed",
+                extra={"host": anomaly.host, "score": round(anomaly.peak_score, 2), "summary": anomaly.summary},
+            )
+        if anomaly.state != "close":
+            top = [Process.model_validate(msgspec.to_builtins(p)) for p in self._processes.get(anomaly.host_id, ())]
+            anomaly = anomaly.model_copy(update={"top_processes": top})
+        return encode(anomaly)
+
+    def _remember(self, host_id: str, top: Sequence[Process]) -> None:
+        by_cpu = sorted(top, key=lambda p: -p.cpu_percent)[:TOP_BY_CPU]
+        by_memory = sorted(top, key=lambda p: -p.memory_percent)[:TOP_BY_MEMORY]
+        self._processes[host_id] = [*by_cpu, *(p for p in by_memory if p not in by_cpu)]
+        self._processes.move_to_end(host_id)
+        if len(self._processes) > self._max_hosts:
+            self._processes.popitem(last=False)
+
+    async def _send(self) -> None:
+        unsent = self._unsent or []
+        results = await asyncio.gather(
+            *(self._publisher.publish(ANOMALIES, host_id, value) for host_id, value in unsent),
+            return_exceptions=True,
+        )
+        # Of one host all after the first failure, so that its events stay in order.
+        failed: dict[str, BaseException] = {}
+        left = []
+        for (host_id, value), result in zip(unsent, results, strict=True):
+            if isinstance(result, BaseException):
+                failed.setdefault(host_id, result)
+            if host_id in failed:
+                left.append((host_id, value))
+        if failed:
+            error = next(iter(failed.values()))
+            self._unsent = left
+            self._stuck_since = self._clock.monotonic() if self._stuck_since is None else self._stuck_since
+            self._stuck_reason = str(error)
+            raise error
+        self._unsent = self._stuck_since = None
+
+    async def _save(self, episodes: list[Episode]) -> None:
+        wanted = {e.anomaly_id: e for e in episodes}
+        if wanted.keys() == {e.anomaly_id for e in self._saved}:
+            return
+        try:
+            await asyncio.to_thread(self._episodes.save, list(wanted.values()))
+        except OSError as error:
+            log.warning("the open anomalies cannot be saved", extra={"reason": str(error)})
+        self._saved = list(wanted.values())
+
+
+def _score_line(sample: HostSample, verdict: Verdict) -> bytes:
+    return encode(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "score",
+            "event_id": sample.event_id,
+            "ts": sample.ts,
+            "host_id": sample.host_id,
+            "host": sample.host,
+            "score": round(verdict.score, 3),
+            "metrics": {name: round(score, 3) for name, score in verdict.metrics.items()},
+            "warming_up": verdict.warming_up,
+        }
+    )
+
+
+def _packs(lines: Sequence[bytes]) -> Iterable[bytes]:
+    """One value out of all, or several where it would become too large."""
+    some: list[bytes] = []
+    size = 0
+    for line in lines:
+        if some and size + len(line) >= MAX_PACK_BYTES:
+            yield pack(some)
+            some, size = [], 0
+        some.append(line)
+        size += len(line) + 1
+    if some:
+        yield pack(some)
