@@ -47,7 +47,7 @@ def test_writing_removes_what_is_no_longer_generated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"]])
 def test_a_call_without_a_place_says_how(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit, match="usage: python -m shared.schemas.export DIRECTORY"):
+    with pytest.raises(SystemExit, match=r"usage: python -m shared.schemas.export DIRECTORY"):
         export.main(arguments)
     with pytest.raises(SystemExit, match=r"usage: python -m shared.runtime.settings_doc FILE"):
         settings_doc.main(arguments)
