@@ -87,9 +87,9 @@ class LinuxDetails:
         self._users_of: object = None
 
     def of(self, process: Seen, now: float, age: float) -> Details:
-        """Read once a minute for a process that is no longer young; ``age`` in seconds."""
+        """Read once a minute; sooner of a young process, and of one that runs another program. ``age`` in seconds."""
         known = process.details
-        if isinstance(known, Details) and now - process.details_at < FRESH_FOR and process.name == known.short:
+        if isinstance(known, Details) and now < process.details_until and process.name == known.short:
             return known
         name = text(process.name)
         arguments = parse_cmdline(self._read(process.pid, "cmdline"))
@@ -100,7 +100,7 @@ class LinuxDetails:
             process.name,
         )
         process.details = details
-        process.details_at = now if age > YOUNG_FOR else float("-inf")
+        process.details_until = now + (FRESH_FOR if age > YOUNG_FOR else YOUNG_FOR)
         return details
 
     def _read(self, pid: int, file: str) -> bytes:

@@ -47,10 +47,10 @@ def count_states(states: Iterable[str]) -> dict[str, int]:
 
 def busiest(processes: Collection[Seen], top: int) -> list[Seen]:
     """The ``top`` by CPU and the ``top`` by memory, once each; who used no CPU counts by memory only."""
-    by_cpu = nlargest(top, [p for p in processes if p.grown], key=attrgetter("grown"))
+    by_cpu = nlargest(top, [p for p in processes if p.used], key=attrgetter("used"))
     by_memory = nlargest(top, processes, key=attrgetter("rss"))
     chosen = {id(p): p for p in (*by_cpu, *by_memory)}
-    return sorted(chosen.values(), key=attrgetter("grown", "rss"), reverse=True)
+    return sorted(chosen.values(), key=attrgetter("used", "rss"), reverse=True)
 
 
 class ProcessesCollector:
@@ -60,7 +60,6 @@ class ProcessesCollector:
         self._scan = scan
         self._details = details
         self._top = top
-        self._before: float | None = None
         self._facts_due = 0.0
         self._boot_time = 0.0
         self._memory = 0
@@ -70,29 +69,26 @@ class ProcessesCollector:
             self._facts_due = now + FACTS_EVERY
             self._boot_time = psutil.boot_time() if isinstance(self._scan, LinuxScan) else 0.0
             self._memory = psutil.virtual_memory().total
-        processes = self._scan.processes()
-        seconds = now - self._before if self._before is not None else 0.0
-        self._before = now
+        processes = self._scan.processes(now)
         return {
             "count": len(processes),
             **count_states([p.state for p in processes]),
             "threads": sum([p.threads for p in processes]),
-            "top": [self._process(p, now, seconds) for p in busiest(processes, self._top)],
+            "top": [self._process(p, now) for p in busiest(processes, self._top)],
         }
 
-    def _process(self, process: Seen, now: float, seconds: float) -> dict[str, Any]:
-        created = self._boot_time + process.start / self._scan.ticks_per_second
-        # Its age, by the clock that `now` is of: both count from boot, give or take a suspend.
-        details = self._details.of(process, now, now - process.start / self._scan.ticks_per_second)
-        used = process.grown / self._scan.ticks_per_second
+    def _process(self, process: Seen, now: float) -> dict[str, Any]:
+        started = process.start / self._scan.ticks_per_second
+        # Its age by the clock that `now` is of: both count from boot, give or take a suspend.
+        details = self._details.of(process, now, now - started)
         return {
             "pid": process.pid,
             "name": details.name,
             "status": STATUS.get(process.state, "?"),
-            "cpu_percent": round(100 * used / seconds, 1) if seconds > 0 else 0.0,
+            "cpu_percent": round(100 * process.used, 1),
             "memory_percent": min(100.0, round(100 * process.rss / self._memory, 2)) if self._memory else 0.0,
             "memory_info": {"rss": process.rss, "vms": process.vms},
-            "create_time": round(created * 1000),
+            "create_time": round((self._boot_time + started) * 1000),
             "cmdline": details.cmdline,
             "username": details.username,
         }
@@ -101,5 +97,7 @@ class ProcessesCollector:
 def processes_collector(paths: HostPaths, redactor: Redactor, top: int) -> ProcessesCollector:
     """The cheap way on Linux, psutil elsewhere."""
     if sys.platform == "linux":
-        return ProcessesCollector(LinuxScan(paths.proc), LinuxDetails(paths, redactor), top=top)
+        return ProcessesCollector(
+            LinuxScan(paths.proc, own_numbers=not paths.contained), LinuxDetails(paths, redactor), top=top
+        )
     return ProcessesCollector(PortableScan(), PortableDetails(redactor), top=top)
