@@ -175,6 +175,7 @@ class _Tail:
         while not self._stopped:
             try:
                 consumer = await self._connect()
+                await self._follow_new_partitions(consumer)
                 records = await consumer.getmany(timeout_ms=1000)
             except BusError as error:
                 log.warning("cannot read from the bus, trying again", extra={"reason": str(error)})
@@ -183,7 +184,6 @@ class _Tail:
                 await self._disconnect()
             else:
                 delays = backoff()
-                await self._follow_new_partitions(consumer)
                 batch = self._taken(consumer, records)
                 if batch:
                     yield batch

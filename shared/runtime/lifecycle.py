@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 log = logging.getLogger(__name__)
@@ -49,10 +53,15 @@ class Runner:
         *,
         on_started: Callable[[], None] | None = None,
         stop_within: float = STOP_WITHIN,
+        leave_within: float | None = None,
     ) -> None:
+        """``stop_within``: seconds for all parts together. ``leave_within``: the process ends so many seconds after
+        ``run`` at the latest, even if a thread hangs in a query or on a dead file server; ``None``: when it likes.
+        """
         self._services = list(services)
         self._on_started = on_started
         self._stop_within = stop_within
+        self._leave_within = leave_within
         self._asked = asyncio.Event()
         self._asked_at: float | None = None
         self._started: list[Service] = []
@@ -68,13 +77,17 @@ class Runner:
         if signals:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self.request_stop)
+        status = 1
         try:
             if await self._start():
                 if self._on_started:
                     self._on_started()
                 await self._watch()
+            status = 0
         finally:
             await self._stop()
+            if self._leave_within is not None:
+                _leave_within(self._leave_within, status)
 
     async def _start(self) -> bool:
         """True when all are up; False when a stop was asked for meanwhile."""
@@ -126,6 +139,21 @@ class Runner:
                 log.error("failed to stop", extra={"service": service.name}, exc_info=error)
             else:
                 log.debug("stopped", extra={"service": service.name})
+
+
+def _leave_within(seconds: float, status: int) -> None:
+    """Python waits for the threads of its pools as long as they take; this process does not."""
+
+    def leave() -> None:
+        log.debug("leaving threads behind")
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
 
 
 async def _let_go(tasks: set[asyncio.Task[None]], seconds: float) -> None:

@@ -222,3 +222,31 @@ def test_a_signal_is_a_clean_stop_with_exit_status_0(number: int) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "['a up', 'b up', 'b down', 'a down']"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("where", ["asyncio.to_thread(hang)", "loop.run_in_executor(pool, hang)"])
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_thread_that_hangs_does_not_keep_the_process_up(where: str, dies: bool) -> None:
+    program = f"""
+        import asyncio, threading
+        from concurrent.futures import ThreadPoolExecutor
+        from shared.runtime.lifecycle import Runner
+        from tests.unit.runtime.test_lifecycle import Part
+        hang, pool, story = threading.Event().wait, ThreadPoolExecutor(1), []
+        async def main():
+            part = Part("a", story)
+            runner = Runner([part], on_started=lambda: asyncio.create_task(go(part, runner)), leave_within=0.2)
+            await runner.run()
+        async def go(part, runner):
+            loop = asyncio.get_running_loop()
+            asyncio.ensure_future({where})
+            if {dies}:
+                part.death.set_exception(RuntimeError("enough"))
+            else:
+                runner.request_stop()
+        asyncio.run(main())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == (1 if dies else 0), done.stderr
