@@ -51,7 +51,8 @@ def _phrase(contribution: Contribution) -> str:
     unit = _unit(contribution.metric)
     return (
         f"{contribution.metric}{label} {_number(contribution.value, unit)} "
-        f"(usually {_number(contribution.expected_low, '')} to {_number(contribution.expected_high, unit)})"
+        f"(usually {_number(contribution.expected_low, unit if unit.startswith('B') else '')} "
+        f"to {_number(contribution.expected_high, unit)})"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from services.detector.features import split
@@ -13,6 +12,8 @@ MAX_METRICS = 160
 FORGET_AFTER_MS = 600_000
 """A metric unseen for so long makes room for a new one."""
 HOLD_MS = 60_000
+LARGEST = 1e15
+"""No metric of ours is larger, and its square is still a number."""
 
 
 class HostModel:
@@ -25,7 +26,7 @@ class HostModel:
         """The scores of all metrics whose last reading still counts, by feature; then learns ``features``."""
         self.last_ms = now_ms
         for name, value in features.items():
-            if not math.isfinite(value):
+            if not abs(value) <= LARGEST:  # nor a NaN
                 continue
             band = self.bands.get(name)
             if band is None:

@@ -1,0 +1,165 @@
+"""What the processor owes its topic when publishing fails: nothing twice in the models, nothing missing outside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.detector.bank import Bank
+from services.detector.judge import Judge
+from services.detector.processor import MAX_PACK_BYTES, Processor
+from services.detector.snapshots import EpisodeFile
+from shared.bus.port import BusError, Message
+from shared.runtime.clock import ManualClock
+from shared.schemas.topics import ANOMALIES, METRICS, Topic
+from tests.support.samples import T0, host_sample
+
+
+class Wire:
+    """A publisher that refuses the hosts it is told to."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, bytes]] = []
+        self.refuse: set[str] = set()
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def publish(
+        self, topic: Topic, key: str, value: bytes | None, headers: Mapping[str, bytes] | None = None
+    ) -> None:
+        assert topic == ANOMALIES
+        if key in self.refuse:
+            raise BusError("the broker is away")
+        self.sent.append((key, value or b""))
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for _, value in self.sent for line in value.split(b"\n")]
+        return [line for line in lines if line["kind"] == kind]
+
+
+def processor(wire: Wire, tmp_path: Path, clock: ManualClock | None = None) -> Processor:
+    return Processor(
+        Bank(warmup_seconds=10, max_hosts=100),
+        Judge(threshold=1.0, open_after=3, close_after=5),
+        wire,
+        EpisodeFile(tmp_path / "episodes.json"),
+        clock or ManualClock(T0 + 86_400_000),
+        max_hosts=100,
+        max_future_ms=600_000,
+    )
+
+
+def message(*samples: dict[str, Any]) -> Message:
+    value = b"\n".join(json.dumps(s).encode() for s in samples)
+    return Message(METRICS.name, 0, 0, b"key", value, T0)
+
+
+def sample(second: int, cpu: float = 3.0, host: str = "host-1", **more: Any) -> dict[str, Any]:
+    return host_sample(host_id=host, event_id=f"{host}-{second}", ts=T0 + second * 1000, cpu={"percent": cpu}, **more)
+
+
+async def test_a_batch_that_is_handled_again_is_published_once_and_learned_once(tmp_path: Path) -> None:
+    wire = Wire()
+    it = processor(wire, tmp_path)
+    batch = [message(sample(n), sample(n, host="host-2")) for n in range(20)]
+    wire.refuse = {"host-2"}
+    for _ in range(3):
+        with pytest.raises(BusError):
+            await it.handle(batch)
+    wire.refuse = set()
+    await it.handle(batch)
+    assert sorted(e["event_id"] for e in wire.events("score")) == sorted(
+        f"{host}-{n}" for host in ("host-1", "host-2") for n in range(20)
+    )
+    assert (it.counters.scored, it.counters.late) == (40, 0)
+
+
+async def test_a_host_whose_first_message_fails_keeps_its_order(tmp_path: Path) -> None:
+    wire = Wire()
+    it = processor(wire, tmp_path)
+    wire.refuse = {"host-1"}
+    # So many that they do not fit into one message.
+    batch = [message(*(sample(n) for n in range(start, start + 100))) for start in range(0, 3000, 100)]
+    with pytest.raises(BusError):
+        await it.handle(batch)
+    wire.refuse = set()
+    await it.handle(batch)
+    assert len(wire.sent) > 1
+    assert all(len(value) <= MAX_PACK_BYTES for _, value in wire.sent)
+    assert [e["ts"] for e in wire.events("score")] == [T0 + n * 1000 for n in range(3000)]
+
+
+async def test_health_names_the_reason_after_a_minute(tmp_path: Path) -> None:
+    wire, clock = Wire(), ManualClock(T0)
+    it = processor(wire, tmp_path, clock)
+    wire.refuse = {"host-1"}
+    batch = [message(sample(0))]
+    for _ in range(2):
+        with pytest.raises(BusError):
+            await it.handle(batch)
+        clock.advance(40)
+    assert it.stuck() == "scores cannot be published: the broker is away"
+    wire.refuse = set()
+    await it.handle(batch)
+    assert it.stuck() is None
+
+
+async def test_an_episode_is_on_disk_before_it_is_told_and_until_its_end_was(tmp_path: Path) -> None:
+    wire = Wire()
+    it = processor(wire, tmp_path)
+    file = EpisodeFile(tmp_path / "episodes.json")
+    await it.handle([message(*(sample(n) for n in range(30)))])
+    assert file.load() == []
+
+    wire.refuse = {"host-1"}
+    opening = [message(*(sample(n, cpu=99.0) for n in range(30, 40)))]
+    with pytest.raises(BusError):
+        await it.handle(opening)
+    assert len(file.load()) == 1
+    wire.refuse = set()
+    await it.handle(opening)
+
+    wire.refuse = {"host-1"}
+    closing = [message(*(sample(n) for n in range(40, 60)))]
+    with pytest.raises(BusError):
+        await it.handle(closing)
+    assert len(file.load()) == 1
+    wire.refuse = set()
+    await it.handle(closing)
+    assert file.load() == []
+    assert [e["state"] for e in wire.events("anomaly")] == ["open", "close"]
+
+
+async def test_an_anomaly_names_the_processes_of_that_moment(tmp_path: Path) -> None:
+    wire = Wire()
+    it = processor(wire, tmp_path)
+    await it.handle([message(*(sample(n) for n in range(30)))])
+    (process, *_) = host_sample()["processes"]["top"]
+    culprit = process | {"pid": 4711, "name": "cc1plus", "cpu_percent": 395.0}
+    busy = [sample(n, cpu=99.0, processes={"top": [process, culprit]}) for n in range(30, 34)]
+    later = [sample(n, cpu=99.0, processes=None) for n in range(34, 40)]  # not every sample has the section
+    await it.handle([message(*busy, *later)])
+    (opened,) = wire.events("anomaly")
+    assert opened["top_processes"][0]["pid"] == 4711
+
+
+async def test_a_disk_that_is_full_stops_nothing(tmp_path: Path) -> None:
+    wire = Wire()
+    (tmp_path / "episodes.json").mkdir()  # nothing can be saved there
+    it = processor(wire, tmp_path)
+    await it.handle([message(*(sample(n) for n in range(30)))])
+    await it.handle([message(*(sample(n, cpu=99.0) for n in range(30, 40)))])
+    assert [e["state"] for e in wire.events("anomaly")] == ["open"]
+
+
+async def test_a_message_without_a_value_is_nothing(tmp_path: Path) -> None:
+    wire = Wire()
+    it = processor(wire, tmp_path)
+    await it.handle([Message(METRICS.name, 0, 0, b"key", None, T0)])
+    assert wire.sent == []
