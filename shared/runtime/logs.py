@@ -27,6 +27,7 @@ _QUIET = (
     "clickhouse_connect",
     "uvicorn",
     "kafka",
+    "shared.bus.tuned_faust",
 )
 
 
