@@ -127,6 +127,37 @@ API_BAD_EVENTS = Counter("lapwing_api_bad_events_total", "Lines on the topics th
 API_HOSTS = Gauge("lapwing_api_hosts", "Hosts whose newest state the API holds in memory.")
 API_LAG = Gauge("lapwing_api_lag_messages", "Messages on the topics that the API has not read yet.")
 
+INGEST_EVENTS = Counter("lapwing_ingest_events_total", "Events stored, by the table they landed in.", "table")
+INGEST_DEAD_LETTERS = Counter(
+    "lapwing_ingest_dead_letters_total",
+    "Lines put aside, by topic and by who refused them: their form, their time or the store.",
+    "topic",
+    "stage",
+)
+INGEST_BATCH_EVENTS = Histogram(
+    "lapwing_ingest_batch_events",
+    "Events a batch, by topic.",
+    "topic",
+    bounds=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000),
+)
+INGEST_INSERT_SECONDS = Histogram(
+    "lapwing_ingest_insert_seconds", "Time an insert took, by the table it landed in.", "table", bounds=_SECONDS
+)
+INGEST_BEHIND_SECONDS = Gauge(
+    "lapwing_ingest_behind_seconds", "Age of the newest event of the last batch when it was stored, by topic.", "topic"
+)
+INGEST_ROLLUP_SECONDS = Histogram(
+    "lapwing_ingest_rollup_seconds", "Time one round of rollups took, by tier.", "tier", bounds=_SECONDS
+)
+INGEST_ROLLUP_MINUTES = Counter(
+    "lapwing_ingest_rollup_host_minutes_total", "Minutes of single hosts rolled up, repeats counted.", "base"
+)
+INGEST_ROLLUP_PENDING = Gauge("lapwing_ingest_rollup_pending_minutes", "Minutes that wait for their rollup.")
+STORE_BYTES = Gauge("lapwing_store_bytes", "Bytes the store holds on disk, as of the last look.")
+STORE_PARTITIONS_DROPPED = Counter(
+    "lapwing_store_partitions_dropped_total", "Partitions dropped to stay under the size cap, by table.", "table"
+)
+
 NUMBERS: tuple[_Number, ...] = (
     API_REQUESTS,
     API_SECONDS,
@@ -137,4 +168,14 @@ NUMBERS: tuple[_Number, ...] = (
     API_BAD_EVENTS,
     API_HOSTS,
     API_LAG,
+    INGEST_EVENTS,
+    INGEST_DEAD_LETTERS,
+    INGEST_BATCH_EVENTS,
+    INGEST_INSERT_SECONDS,
+    INGEST_BEHIND_SECONDS,
+    INGEST_ROLLUP_SECONDS,
+    INGEST_ROLLUP_MINUTES,
+    INGEST_ROLLUP_PENDING,
+    STORE_BYTES,
+    STORE_PARTITIONS_DROPPED,
 )

@@ -27,6 +27,12 @@ QUERY_SECONDS = 30.0
 COMMAND_SECONDS = 600.0
 CONNECT_SECONDS = 5
 
+_SESSION = {
+    # Our statements are few and short: compiling them to machine code costs more than it gives, and memory.
+    "compile_expressions": 0,
+    "compile_aggregate_expressions": 0,
+}
+
 _LINES = {
     "input_format_skip_unknown_fields": 1,
     "input_format_null_as_default": 1,
@@ -38,6 +44,8 @@ _LINES = {
     "input_format_parallel_parsing": 0,
     "max_insert_threads": 1,
     "parallel_view_processing": 0,
+    # A line of long ago must not make all others wait for ever; ingest bounds how old a line may be.
+    "max_partitions_per_insert_block": 0,
     "async_insert": 0,
     "materialized_views_ignore_errors": 0,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
@@ -200,7 +208,12 @@ def _opened(address: Address) -> Any:
 def _connected(address: Address, database: str) -> Any:
     import clickhouse_connect
 
-    arguments: dict[str, Any] = {"database": database, "tz_mode": "aware", "show_clickhouse_errors": True}
+    arguments: dict[str, Any] = {
+        "database": database,
+        "tz_mode": "aware",
+        "show_clickhouse_errors": True,
+        "settings": _SESSION,
+    }
     if address.path:
         try:
             address.path.mkdir(parents=True, exist_ok=True, mode=0o700)

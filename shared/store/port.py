@@ -20,6 +20,13 @@ class StoreError(RuntimeError):
         self.permanent = permanent
 
 
+class DataRefused(StoreError):
+    """Permanent, and because of the data alone: the same statement with other data would do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, permanent=True)
+
+
 class Store(Protocol):
     """One handle for one role (``writer``, ``reader``, ``housekeeper``): a handle does one thing at a time, so a slow
     question on one never delays an insert on another (FACTS). All methods may be called from any task.
@@ -43,8 +50,9 @@ class Store(Protocol):
     async def insert_lines(self, table: str, lines: bytes, *, token: str | None = None) -> None:
         """JSON lines into ``table`` and through its views. A normal return guarantees that all of it is durable.
 
-        ``token`` makes a repeat of the very same call harmless. Raises ``StoreError``; nothing was stored when it
-        is permanent.
+        Repeats are harmless by the tables' keys; ``token`` spares even the work where a table keeps a deduplication
+        window. Raises ``StoreError``; ``DataRefused`` when it is a line's fault, and then what cannot be parsed has
+        stored nothing.
         """
         ...
 

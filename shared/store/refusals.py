@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from shared.store.port import StoreError
+from shared.store.port import DataRefused, StoreError
 
 _TEMPORARY = {
     3: "UNEXPECTED_END_OF_FILE of the connection",
@@ -35,6 +35,32 @@ _TEMPORARY = {
     76: "CANNOT_OPEN_FILE",
 }
 """Errors of a world that may mend. All other codes are about the statement or its data."""
+
+_DATA = {
+    6: "CANNOT_PARSE_TEXT",
+    25: "CANNOT_PARSE_ESCAPE_SEQUENCE",
+    26: "CANNOT_PARSE_QUOTED_STRING",
+    27: "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
+    32: "ATTEMPT_TO_READ_AFTER_EOF",
+    33: "CANNOT_READ_ALL_DATA",
+    38: "CANNOT_PARSE_DATE",
+    41: "CANNOT_PARSE_DATETIME",
+    53: "TYPE_MISMATCH",
+    69: "ARGUMENT_OUT_OF_BOUND",
+    70: "CANNOT_CONVERT_TYPE",
+    72: "CANNOT_PARSE_NUMBER",
+    117: "INCORRECT_DATA",
+    130: "CANNOT_READ_ARRAY_FROM_TEXT",
+    131: "TOO_LARGE_STRING_SIZE",
+    306: "TOO_DEEP_RECURSION",
+    321: "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
+    349: "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN",
+    395: "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO",
+    407: "DECIMAL_OVERFLOW",
+    467: "CANNOT_PARSE_BOOL",
+    469: "VIOLATED_CONSTRAINT",
+}
+"""What the data alone can bring about."""
 
 _UNKNOWN_DATABASE = 81
 _AUTHENTICATION = {192, 193, 194, 516}
@@ -72,6 +98,8 @@ def refusal(error: Exception, where: str) -> StoreError:
         )
     if code is None:
         return StoreError(f"ClickHouse at {where} cannot be reached: {short(text)}", permanent=_is_ours(error))
+    if code in _DATA:
+        return DataRefused(short(text))
     return StoreError(short(text), permanent=code not in _TEMPORARY)
 
 
@@ -89,6 +117,7 @@ def short(text: str) -> str:
     text = text.partition("Stack trace:")[0]
     if "DB::Exception:" in text:
         text = text.split("DB::Exception:", 1)[1]
+    text = re.sub(r": \(in file/uri [^)]*\)|: While executing .*$", "", text)
     text = re.sub(r"\(version [^()]*(\([^()]*\))?[^()]*\)", "", text)
     text = re.sub(r"\s+", " ", text).strip(" .")
     return text if len(text) <= 400 else text[:397] + "..."

@@ -1,0 +1,114 @@
+"""Ingest: the only writer of what was measured. Topics in, tables, rollups and dead letters out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from services.ingest.dead_letters import DeadLetters
+from services.ingest.gate import DAY_MS
+from services.ingest.processor import Processor
+from services.ingest.retention import enforce_cap
+from services.ingest.rollups import Rollups
+from services.ingest.routes import ROUTES
+from services.ingest.state import State
+from shared.bus import kafka
+from shared.bus.port import Publisher
+from shared.bus.stream import StreamService, batches, stream_app
+from shared.runtime.clock import Clock, SystemClock
+from shared.runtime.health import Health
+from shared.runtime.lifecycle import Service
+from shared.runtime.settings import Settings
+from shared.store.clickhouse import open_store
+from shared.store.port import Store, StoreError
+
+log = logging.getLogger(__name__)
+
+CAP_EVERY = 300.0
+
+OpenStore = Callable[[Settings, str], Awaitable[Store]]
+
+
+def build(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    health: Health | None = None,
+    open_store: OpenStore = open_store,
+    publisher: Publisher | None = None,
+) -> Service:
+    """``open_store`` and ``publisher`` are for tests. Raises ``BusError`` on settings that cannot work."""
+    clock = clock or SystemClock()
+    publisher = publisher or kafka.publisher(settings.kafka, "lapwing-ingest")
+    service = _Ingest(settings, clock, open_store, publisher)
+    if health:
+        health.progress["ingest"] = service.state.progress
+        health.dependencies["ingest: store"] = service.state.store
+        health.dependencies["ingest: dead letters"] = service.state.bus
+    return service
+
+
+class _Ingest:
+    name = "ingest"
+
+    def __init__(self, settings: Settings, clock: Clock, open_store: OpenStore, publisher: Publisher) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._open_store = open_store
+        self._publisher = publisher
+        self._stores: list[Store] = []
+        self._stream: StreamService | None = None
+        self._housekeeping: list[asyncio.Task[None]] = []
+        self.state = State(clock)
+
+    async def start(self) -> None:
+        writer, keeper = await self._store("writer"), await self._store("housekeeper")
+        rollups = Rollups(keeper, self._clock, max_age_ms=self._settings.clickhouse.raw_days * DAY_MS)
+        await self._publisher.start()
+        dead_letters = DeadLetters(self._publisher, self._clock)
+        app = stream_app(self._settings, self.name)
+        ingest = self._settings.ingest
+        for route in ROUTES:
+            processor = Processor(route, self._settings, self._clock, writer, dead_letters, rollups, self.state)
+            batches(app, [route.topic], ingest.batch_events, ingest.batch_seconds, processor.handle)
+        self._stream = StreamService(self.name, app)
+        await self._stream.start()
+        self._housekeeping = [
+            asyncio.create_task(rollups.run(), name="rollups"),
+            asyncio.create_task(self._keep_under_cap(keeper), name="size cap"),
+        ]
+
+    async def watch(self) -> None:
+        assert self._stream is not None
+        parts = {asyncio.create_task(self._stream.watch(), name="stream"), *self._housekeeping}
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
+        finally:
+            for part in parts:
+                part.cancel()
+
+    async def stop(self) -> None:
+        for task in self._housekeeping:
+            task.cancel()
+        if self._stream:
+            await self._stream.stop()
+        await asyncio.gather(*self._housekeeping, return_exceptions=True)
+        await self._publisher.stop()
+        while self._stores:
+            await self._stores.pop().close()
+
+    async def _store(self, role: str) -> Store:
+        store = await self._open_store(self._settings, role)
+        self._stores.append(store)
+        return store
+
+    async def _keep_under_cap(self, store: Store) -> None:
+        while True:
+            try:
+                await enforce_cap(store, self._clock, self._settings.clickhouse.max_bytes)
+            except StoreError as error:
+                log.warning("the size of the store could not be looked at", extra={"reason": str(error)})
+            await asyncio.sleep(CAP_EVERY)
