@@ -39,12 +39,18 @@ class Deps:
     """Names and addresses this API answers to, once it listens."""
 
 
-def make(settings: Settings, *, clock: Clock | None = None, health: Health | None = None) -> Deps:
+def make(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    health: Health | None = None,
+    passwords: Passwords | None = None,
+) -> Deps:
     """Everything, with a store that is not open yet."""
     clock = clock or SystemClock()
     queries = Queries()
     live = Live()
-    passwords = Passwords()
+    passwords = passwords or Passwords()
     accounts = Accounts(Vault(queries), passwords, clock, token_ttl=settings.api.token_ttl)
     return Deps(
         settings=settings,

@@ -1,20 +1,23 @@
-"""Series of a metric over time, from the tier the plan names."""
+"""Series of a metric over time, from the tiers the plan names."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.api.history_plan import Plan
+from services.api.history_plan import Plan, Stretch
 from services.api.queries import Queries
 from services.api.statements import statement
 from shared.schemas.metrics import BY_NAME
 from shared.store.tables import COLUMNS
 
 AGGREGATES = ("avg", "min", "max", "p50", "p95", "p99", "last", "sum", "count")
-_WHOSE = {False: "host_id IN {hosts:Array(String)}", True: "1"}
-_RAW = {
+_EVERYTHING_MS = 1 << 50
+"""A step so wide that its first bucket holds all time."""
+
+_OF_READINGS = {
     "avg": "avg({c}) / {f}",
     "min": "min({c}) / {f}",
     "max": "max({c}) / {f}",
@@ -25,17 +28,40 @@ _RAW = {
     "sum": "sum({c}) / {f}",
     "count": "toFloat64(count())",
 }
-# Quantiles of several minutes are their mean, weighted by their counts: exact for one minute, close for more.
-_COMBINED = {
-    "avg": "sum(total) / sum(n)",
-    "min": "min(low)",
-    "max": "max(high)",
-    "p50": "sum(q50 * n) / sum(n)",
-    "p95": "sum(q95 * n) / sum(n)",
-    "p99": "sum(q99 * n) / sum(n)",
-    "last": "argMax(newest, at)",
-    "sum": "sum(total)",
-    "count": "sum(n)",
+# `r` is the rollup's table: its columns are named like the functions over them.
+_OF_ROLLUPS = {
+    "avg": "sum(r.avg * r.count) / sum(r.count)",
+    "min": "min(r.min)",
+    "max": "max(r.max)",
+    "p50": "sum(r.p50 * r.count) / sum(r.count)",
+    "p95": "sum(r.p95 * r.count) / sum(r.count)",
+    "p99": "sum(r.p99 * r.count) / sum(r.count)",
+    "last": "argMax(r.last, r.ts)",
+    "sum": "sum(r.avg * r.count)",
+    "count": "toFloat64(sum(r.count))",
+}
+_OF_ONE_ROLLUP = {a: f"r.{a}" for a in AGGREGATES} | {"sum": "r.avg * r.count", "count": "toFloat64(r.count)"}
+_GRAIN_MS = {"1m": 60_000, "1h": 3_600_000}
+
+Weighted = tuple[float, int]
+"""A bucket's value, and how many readings are behind it."""
+
+
+def _mean(a: Weighted, b: Weighted) -> float:
+    return (a[0] * a[1] + b[0] * b[1]) / (a[1] + b[1])
+
+
+# Two tiers meet inside a bucket: the earlier part comes first. Quantiles of parts are averaged by their counts.
+_MEET: dict[str, Callable[[Weighted, Weighted], float]] = {
+    "avg": _mean,
+    "min": lambda a, b: min(a[0], b[0]),
+    "max": lambda a, b: max(a[0], b[0]),
+    "p50": _mean,
+    "p95": _mean,
+    "p99": _mean,
+    "last": lambda a, b: b[0],
+    "sum": lambda a, b: a[0] + b[0],
+    "count": lambda a, b: a[0] + b[0],
 }
 
 
@@ -57,42 +83,65 @@ class History:
         self._queries = queries
 
     async def series(self, metric: str, hosts: Sequence[str] | None, aggregate: str, plan: Plan) -> list[Series]:
-        """One series a host and label; ``hosts`` None means all. Raises ``ApiError`` 503."""
-        rows = await self._queries.rows(*_question(metric, hosts, aggregate, plan, plan.step * 1000, "ORDER BY 1, 2"))
-        return [Series(host, metric, label, list(zip(at, values, strict=True))) for host, label, at, values in rows]
+        """One series a host and label, in their order; ``hosts`` None means all. Raises ``ApiError`` 503."""
+        buckets = await self._buckets(metric, hosts, aggregate, plan.stretches, plan.step * 1000)
+        digits = BY_NAME[metric].decimals + 2
+        return [
+            Series(host, metric, label, [(at, round(value, digits)) for at, (value, _) in of_one.items()])
+            for (host, label), of_one in sorted(buckets.items())
+        ]
 
     async def greatest(
         self, metric: str, hosts: Sequence[str] | None, aggregate: str, plan: Plan, most: int
     ) -> list[tuple[str, str]]:
         """``(host, label)`` of the ``most`` series whose value over the whole range is greatest, in order."""
-        # One bucket that holds the whole range: times are below this step's first multiple.
-        sql, parameters = _question(
-            metric, hosts, aggregate, plan, 1 << 50, "ORDER BY points[1] DESC, 1, 2 LIMIT {most:UInt32}"
+        buckets = await self._buckets(metric, hosts, aggregate, plan.stretches, _EVERYTHING_MS)
+        ranked = sorted(buckets, key=lambda key: (-next(iter(buckets[key].values()))[0], key))
+        return ranked[:most]
+
+    async def _buckets(
+        self, metric: str, hosts: Sequence[str] | None, aggregate: str, stretches: Sequence[Stretch], step_ms: int
+    ) -> dict[tuple[str, str], dict[int, Weighted]]:
+        parts = await asyncio.gather(
+            *(self._queries.rows(*_question(metric, hosts, aggregate, s, step_ms)) for s in stretches)
         )
-        return [(host, label) for host, label, *_ in await self._queries.rows(sql, parameters | {"most": most})]
+        meet = _MEET[aggregate]
+        found: dict[tuple[str, str], dict[int, Weighted]] = {}
+        for rows in parts:
+            for host, label, at, values, counts in rows:
+                fresh = dict(zip(at, zip(values, counts, strict=True), strict=True))
+                of_one = found.setdefault((host, label), {})
+                for bucket in of_one.keys() & fresh.keys():
+                    a, b = of_one[bucket], fresh[bucket]
+                    fresh[bucket] = (meet(a, b), a[1] + b[1])
+                of_one.update(fresh)
+        return found
 
 
 def _question(
-    metric: str, hosts: Sequence[str] | None, aggregate: str, plan: Plan, step_ms: int, finish: str
+    metric: str, hosts: Sequence[str] | None, aggregate: str, stretch: Stretch, step_ms: int
 ) -> tuple[str, dict[str, Any]]:
     column = COLUMNS[metric]
-    names = {
-        "table": column.table,
-        "label": column.label or "''",
-        "whose": _WHOSE[hosts is None],
-        "present": _present(metric),
-        "digits": str(BY_NAME[metric].decimals + 2),
-        "finish": finish,
-    }
-    parameters: dict[str, Any] = {"from": plan.start, "to": plan.end, "step": step_ms}
+    parameters: dict[str, Any] = {"from": stretch.start, "to": stretch.end, "step": step_ms}
+    whose = "1"
     if hosts is not None:
+        whose = "host_id IN {hosts:Array(String)}"
         parameters["hosts"] = list(hosts)
-    if plan.tier == "raw":
-        raw = _RAW[aggregate].format(c=column.column, f=column.factor)
-        return statement("history_raw", raw=raw, **names), parameters
-    parameters |= {"metric": metric, "hours_until": plan.hours_until, "minutes_until": plan.minutes_until}
-    names |= {"column": column.column, "factor": str(column.factor)}
-    return statement("history_rollup", combined=_COMBINED[aggregate], **names), parameters
+    if stretch.tier == "raw":
+        value = _OF_READINGS[aggregate].format(c=column.column, f=column.factor)
+        label = column.label or "''"
+        return statement(
+            "history_raw", table=column.table, label=label, value=value, whose=whose, present=_present(metric)
+        ), parameters
+    one = step_ms == _GRAIN_MS[stretch.tier]
+    return statement(
+        "history_rollup",
+        table=f"rollup_{stretch.tier}",
+        value=(_OF_ONE_ROLLUP if one else _OF_ROLLUPS)[aggregate],
+        n="r.count" if one else "sum(r.count)",
+        group="" if one else "GROUP BY host_id, label, bucket",
+        whose=whose,
+    ), parameters | {"metric": metric}
 
 
 def _present(metric: str) -> str:

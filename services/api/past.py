@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from services.api.live import Reading
@@ -45,19 +46,24 @@ class Past:
 
     async def _within(self, host_id: str, at_ms: int, wanted: frozenset[str], since: int) -> dict[str, Reading]:
         span = {"host": host_id, "at": at_ms, "since": max(0, since)}
-        found: dict[str, Reading] = {}
+        questions: list[Coroutine[Any, Any, dict[str, Reading]]] = []
         if wanted & _SCALARS or "processes" in wanted:
-            found |= await self._scalars(span, wanted)
-        for name in ("disks", "network", "gpus"):
-            if name in wanted:
-                rows = await self._queries.rows(statement("then_rows", table=name, columns=_COLUMNS[name]), span)
-                if rows:
-                    found[name] = Reading(rows[0][0], _BUILD[name](rows))
+            questions.append(self._scalars(span, wanted))
+        questions += [self._list(span, name) for name in _COLUMNS if name in wanted]
         if wanted & {"system", "agent"}:
-            rows = await self._queries.rows(statement("then_system"), span)
-            if rows:
-                found["system"], found["agent"] = _system(rows[0])
+            questions.append(self._system(span))
+        found: dict[str, Reading] = {}
+        for part in await asyncio.gather(*questions):
+            found |= part
         return {name: reading for name, reading in found.items() if name in wanted}
+
+    async def _list(self, span: dict[str, Any], name: str) -> dict[str, Reading]:
+        rows = await self._queries.rows(statement("then_rows", table=name, columns=_COLUMNS[name]), span)
+        return {name: Reading(rows[0][0], _BUILD[name](rows))} if rows else {}
+
+    async def _system(self, span: dict[str, Any]) -> dict[str, Reading]:
+        rows = await self._queries.rows(statement("then_system"), span)
+        return _system(rows[0]) if rows else {}
 
     async def _scalars(self, span: dict[str, Any], wanted: frozenset[str]) -> dict[str, Reading]:
         (row,) = await self._queries.rows(statement("then_scalars"), span)
@@ -79,13 +85,13 @@ class Past:
         return found
 
 
-def _system(row: Sequence[Any]) -> tuple[Reading, Reading]:
+def _system(row: Sequence[Any]) -> dict[str, Reading]:
     ts, hostname, platform, architecture, boot_time, kernel, os, version, interval_ms, started_at = row
     system = _System(
         hostname=hostname, platform=platform, architecture=architecture, boot_time=boot_time, kernel=kernel, os=os
     )
     agent = _Agent(version=version, interval_ms=max(1, interval_ms), started_at=started_at)
-    return Reading(ts, system), Reading(ts, agent)
+    return {"system": Reading(ts, system), "agent": Reading(ts, agent)}
 
 
 def _process(row: Sequence[Any]) -> Any:

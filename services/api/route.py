@@ -18,7 +18,7 @@ Answer = Callable[[Ask], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Route:
-    """``needs`` None: open to everybody. ``data`` is the type of the envelope's ``data``, ``example`` an example of it."""
+    """``needs`` None: open to everybody. ``data``: type of the envelope's ``data``; ``example``: an example of it."""
 
     method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
