@@ -158,7 +158,9 @@ async def _until_handled(handle: Handle, batch: Sequence[Message]) -> None:
             await asyncio.sleep(delay)
 
 
-def _is_temporary(error: Exception) -> bool:
+def _is_temporary(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):  # of a handler that does several things at once
+        return all(map(_is_temporary, error.exceptions))
     permanent = getattr(error, "permanent", None)
     if isinstance(permanent, bool):
         return not permanent
