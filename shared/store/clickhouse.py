@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -62,7 +62,7 @@ class Address:
     port: int = 0
     secure: bool = False
     username: str = "default"
-    password: str = ""
+    password: str = field(default="", repr=False)
 
     def __str__(self) -> str:
         return f"chdb in {self.path}" if self.path else f"{self.host}:{self.port}"
@@ -75,6 +75,11 @@ def address_of(settings: Settings) -> Address:
     parts = urlsplit(settings.clickhouse.dsn)
     query = parse_qs(parts.query)
     if parts.scheme == "chdb":
+        if parts.netloc:
+            raise StoreError(
+                "LAPWING_CLICKHOUSE__DSN: `chdb://` takes an absolute directory, as in `chdb:///srv/lapwing`",
+                permanent=True,
+            )
         path = Path(unquote(parts.path)) if parts.path.strip("/") else settings.data_dir.absolute() / "clickhouse"
         return Address(_name(query.get("database", [DATABASE])[0]), path=path)
     try:
