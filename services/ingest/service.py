@@ -37,11 +37,14 @@ def build(
     health: Health | None = None,
     open_store: OpenStore = open_store,
     publisher: Publisher | None = None,
+    session_timeout: float = 10.0,
 ) -> Service:
-    """``open_store`` and ``publisher`` are for tests. Raises ``BusError`` on settings that cannot work."""
+    """``open_store``, ``publisher`` and ``session_timeout`` (``stream_app``) are for tests. Raises ``BusError`` on
+    settings that cannot work.
+    """
     clock = clock or SystemClock()
     publisher = publisher or kafka.publisher(settings.kafka, "lapwing-ingest")
-    service = _Ingest(settings, clock, open_store, publisher)
+    service = _Ingest(settings, clock, open_store, publisher, session_timeout)
     if health:
         health.progress["ingest"] = service.state.progress
         health.dependencies["ingest: store"] = service.state.store
@@ -52,8 +55,16 @@ def build(
 class _Ingest:
     name = "ingest"
 
-    def __init__(self, settings: Settings, clock: Clock, open_store: OpenStore, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        open_store: OpenStore,
+        publisher: Publisher,
+        session_timeout: float,
+    ) -> None:
         self._settings = settings
+        self._session_timeout = session_timeout
         self._clock = clock
         self._open_store = open_store
         self._publisher = publisher
@@ -67,7 +78,7 @@ class _Ingest:
         rollups = Rollups(keeper, self._clock, max_age_ms=self._settings.clickhouse.raw_days * DAY_MS)
         await self._publisher.start()
         dead_letters = DeadLetters(self._publisher, self._clock)
-        app = stream_app(self._settings, self.name)
+        app = stream_app(self._settings, self.name, session_timeout=self._session_timeout)
         ingest = self._settings.ingest
         for route in ROUTES:
             processor = Processor(route, self._settings, self._clock, writer, dead_letters, rollups, self.state)
