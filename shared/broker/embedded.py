@@ -52,19 +52,18 @@ class EmbeddedBroker:
 
     def create_topic(self, name: str, partitions: int) -> None:
         """Raises ``BrokerError`` when there is one of that name already."""
-        if self._lib.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1):
+        if self._lib.rd_kafka_mock_topic_create(self._running(), name.encode(), partitions, 1):
             raise BrokerError(f"the embedded broker refused to create the topic {name}")
 
     def interrupt(self) -> None:
         """Drop every connection and refuse new ones until ``resume``; what it holds is kept."""
-        self._lib.rd_kafka_mock_broker_set_down(self._cluster, 1)
+        self._lib.rd_kafka_mock_broker_set_down(self._running(), 1)
 
     def resume(self) -> None:
-        self._lib.rd_kafka_mock_broker_set_up(self._cluster, 1)
+        self._lib.rd_kafka_mock_broker_set_up(self._running(), 1)
 
     async def start(self) -> None:
-        if self._cluster is None:
-            raise BrokerError("the embedded broker was stopped and does not start again: what it held is gone")
+        self._running()
 
     async def watch(self) -> None:
         await asyncio.Event().wait()
@@ -80,6 +79,12 @@ class EmbeddedBroker:
             self._lib.rd_kafka_mock_cluster_destroy(cluster)
         if handle:
             self._lib.rd_kafka_destroy_flags(handle, _DESTROY_FLAG_NO_CONSUMER_CLOSE)
+
+    def _running(self) -> int:
+        """The cluster; librdkafka would crash the process on one that is gone."""
+        if self._cluster is None:
+            raise BrokerError("the embedded broker was stopped and does not start again: what it held is gone")
+        return self._cluster
 
     def _open(self) -> None:
         reason = ctypes.create_string_buffer(512)
