@@ -147,31 +147,37 @@ class Evaluator:
     # -- restart -----------------------------------------------------------------------------------------------
 
     def restore(self, alerts: Iterable[Alert], now_ms: int, monotonic: float) -> list[Alert]:
-        """Take up alerts that were pending or firing; returns the ends of those whose rule is gone.
+        """Take up where the alerter before us stopped; returns the ends of alerts whose rule is gone.
 
-        To be called before the first event, with the newest event of each alert.
+        To be called before the first event, with the newest event of each alert: of those pending or firing, and of
+        those that ended lately, so that what led to them and is read again does not lead to them again.
         """
         out: list[Alert] = []
         for alert in alerts:
-            if alert.state not in ("pending", "firing"):
-                continue
-            host, dropped = self._heard(alert.host_id, monotonic)
+            host, dropped = self._host(alert.host_id)
             out += dropped
-            key = (alert.rule, alert.labels.get(_INSTANCE, ""))
-            host.name = alert.host
-            episode = Episode(alert.state, alert.started_at, alert.ts, alert.ts, alert.value)
-            host.episodes[key] = episode
-            host.told[key] = alert
-            self._alerts += 1
-            if alert.rule not in self._rules:
-                out.append(self._ended(host, key, end(episode, Reason.RULE_GONE, now_ms)))
-                continue
-            rule = self._rules[alert.rule]
-            if rule.condition == "metric":
+            host.name = host.name or alert.host
+            rule = self._rules.get(alert.rule)
+            if rule and rule.condition == "metric":
                 host.samples.newest = max(host.samples.newest, alert.ts)
-            elif rule.condition == "anomaly" and alert.anomaly_id:
-                host.open_anomalies.setdefault(key, set()).add(alert.anomaly_id)
+            if alert.state in ("pending", "firing"):
+                self.silence.heard(alert.host_id, monotonic)
+                out += self._take_up(host, rule, alert, now_ms)
+            elif alert.anomaly_id:
+                host.closed_anomalies.append(alert.anomaly_id)
         return out
+
+    def _take_up(self, host: _Host, rule: Rule | None, alert: Alert, now_ms: int) -> Iterator[Alert]:
+        assert alert.state == "pending" or alert.state == "firing"
+        key = (alert.rule, alert.labels.get(_INSTANCE, ""))
+        episode = Episode(alert.state, alert.started_at, alert.ts, alert.ts, alert.value)
+        host.episodes[key] = episode
+        host.told[key] = alert
+        self._alerts += 1
+        if rule is None:
+            yield self._ended(host, key, end(episode, Reason.RULE_GONE, now_ms))
+        elif rule.condition == "anomaly" and alert.anomaly_id:
+            host.open_anomalies.setdefault(key, set()).add(alert.anomaly_id)
 
     # -- conditions --------------------------------------------------------------------------------------------
 

@@ -10,8 +10,9 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from services.alerter.notification import Status
-from shared.bus.port import Tail
+from shared.bus.port import BusError, Tail
 from shared.schemas.alert import Alert, Delivery
+from shared.schemas.topics import ALERTS
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ History = Callable[[], Awaitable[Iterable[Alert | Delivery]]]
 alert that is pending or firing, and the deliveries about them, in any order."""
 
 FINAL = frozenset({"delivered", "permanent_failure", "gave_up"})
+READ_WITHIN = 20.0
 LATELY_MS = 3_600_000
 _MOST_ENDED = 50_000
 
@@ -55,11 +57,9 @@ class Past:
         return [a for a in self._alerts.values() if a.state == "firing"]
 
     def ended_lately(self) -> list[Alert]:
-        """Alerts that fired and ended in the last hour of this past."""
+        """The last event of alerts that ended in the last hour of this past."""
         return [
-            a
-            for a in self._alerts.values()
-            if a.state == "resolved" and a.previous_state == "firing" and self._newest - a.ts <= LATELY_MS
+            a for a in self._alerts.values() if a.state in ("resolved", "inactive") and self._newest - a.ts <= LATELY_MS
         ]
 
     def settled(self, alert_id: str, status: Status) -> set[str]:
@@ -80,21 +80,26 @@ class Past:
 
 
 async def recall(tail: Tail, elsewhere: History | None = None) -> Past:
-    """Read the alerts topic from its beginning to its present end, after what is kept ``elsewhere``."""
+    """Read the alerts topic from its beginning to its present end, after what is kept ``elsewhere``.
+
+    Raises ``BusError`` where the broker does not give it.
+    """
     past = Past()
     for event in await elsewhere() if elsewhere else ():
         past.add(event)
     await tail.start()
+    batches = tail.messages()
     try:
-        if tail.lag() == 0:
-            return past
-        async for batch in tail.messages():
+        while tail.lag() > 0:
+            async with asyncio.timeout(READ_WITHIN):
+                batch = await anext(batches)
             for message in batch:
                 for event in read(message.value or b""):
                     past.add(event)
-            if tail.lag() == 0:
-                break
-            await asyncio.sleep(0)
+    except TimeoutError:
+        raise BusError(
+            f"nothing came from {ALERTS.name} for {READ_WITHIN:g} s, and without it nobody is told"
+        ) from None
     finally:
         await tail.stop()
     return past

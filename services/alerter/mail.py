@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -81,12 +82,18 @@ def _facts(alert: Alert, external_url: str | None) -> dict[str, Any]:
     }
 
 
+def one_line(text: str) -> str:
+    """Without line ends and control characters: host names and labels come from far away."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
+
+
 @cache
 def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(HERE),
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=StrictUndefined,
+        finalize=lambda value: one_line(value) if isinstance(value, str) else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

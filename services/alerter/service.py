@@ -139,7 +139,8 @@ class Alerter:
     async def start(self) -> None:
         await self._publisher.start()
         past = await recall(self._tail, self._history)
-        ended = self._evaluator.restore(past.open(), self._clock.now_ms(), self._clock.monotonic())
+        known = [*past.open(), *past.ended_lately()]
+        ended = self._evaluator.restore(known, self._clock.now_ms(), self._clock.monotonic())
         self._dispatcher.restore(past, self._clock.monotonic())
         await self.processor.adopt(ended)
         if self._evaluator.open:

@@ -14,7 +14,7 @@ from email.policy import SMTP
 import aiosmtplib
 
 from services.alerter.channels.port import Delivered, Failed, Outcome
-from services.alerter.mail import render
+from services.alerter.mail import one_line, render
 from services.alerter.notification import Notification
 from services.alerter.rules import Language
 from shared.runtime.settings import SmtpSettings
@@ -73,10 +73,12 @@ class Email:
             )
         except aiosmtplib.SMTPResponseException as error:
             return Failed(f"{self._host}:{self._port} said {_said(error)}", permanent=error.code >= 500)
-        except aiosmtplib.SMTPNotSupported as error:
-            return Failed(f"{self._host}:{self._port}: {error}; see LAPWING_SMTP__SECURITY", permanent=True)
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            return Failed(f"{self._host}:{self._port}: {_plain(str(error)) or type(error).__name__}")
+            # The library has no type of its own for a server that does not offer STARTTLS.
+            lacks = "not supported" in str(error)
+            hint = "; see LAPWING_SMTP__SECURITY" if lacks else ""
+            reason = _plain(str(error)) or type(error).__name__
+            return Failed(f"{self._host}:{self._port}: {reason}{hint}", permanent=lacks)
         refusals = "; ".join(f"{address} was refused: {code} {text}" for address, (code, text) in refused.items())
         return Delivered(_plain(refusals))
 
@@ -109,8 +111,8 @@ class Email:
 
 
 def _plain(text: str) -> str:
-    """One line without control characters: host names come from far away, and a line end would begin a new header."""
-    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text).split())
+    """A line end would begin a new header."""
+    return " ".join(one_line(text).split())
 
 
 def _said(error: aiosmtplib.SMTPResponseException) -> str:

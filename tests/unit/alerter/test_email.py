@@ -1,0 +1,255 @@
+"""The mail channel against a real SMTP server: TLS, authentication, refusals, and what arrives."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+
+from services.alerter.channels.email import Email
+from services.alerter.channels.port import Delivered, Failed
+from services.alerter.notification import Notification
+from shared.runtime.settings import SmtpSettings
+from tests.unit.alerter.support import alert
+
+
+def note(status: str = "firing", host: str = "web1", **more: Any) -> Notification:
+    return Notification("email", status, "cpu_busy", "warning", (alert("a", host=host, state=status, **more),))
+
+
+class Server:
+    """What it was told, and what it answers instead of yes."""
+
+    def __init__(self) -> None:
+        self.messages: list[EmailMessage] = []
+        self.raw: list[bytes] = []
+        self.sessions: list[Any] = []
+        self.refuse: dict[str, str] = {}
+        self.data_answer = "250 OK"
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+        if address in self.refuse:
+            return self.refuse[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        if self.data_answer.startswith("250"):
+            self.sessions.append(session)
+            self.raw.append(envelope.content)
+            message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+            assert isinstance(message, EmailMessage)
+            self.messages.append(message)
+        return self.data_answer
+
+
+@contextmanager
+def smtp(handler: Server, **options: Any) -> Iterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    controller = Controller(handler, hostname="127.0.0.1", port=port, **options)
+    controller.start()
+    try:
+        yield port
+    finally:
+        controller.stop()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate with")
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+@pytest.fixture
+def server_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+@pytest.fixture
+def client_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate[0]))
+
+
+def channel(port: int, *, security: str = "none", to: tuple[str, ...] = ("ops@example.org",), **options: Any) -> Email:
+    tls_context = options.pop("tls_context", None)
+    external_url = options.pop("external_url", None)
+    settings = SmtpSettings.model_validate(
+        {"host": "127.0.0.1", "port": port, "security": security, "from": "lapwing@example.org", **options}
+    )
+    return Email(settings, to, timeout=5, tls_context=tls_context, external_url=external_url)
+
+
+def lapwing_login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+    good = isinstance(data, LoginPassword) and (data.login, data.password) == (b"lapwing", b"pee-wit")
+    return AuthResult(success=good, handled=False)
+
+
+async def test_a_mail_arrives_as_text_and_html() -> None:
+    handler = Server()
+    with smtp(handler) as port:
+        assert await channel(port, to=("a@example.org", "b@example.org")).deliver(note()) == Delivered("")
+    (message,) = handler.messages
+    assert message["Subject"] == "[Warning] cpu_busy: web1"
+    assert message["From"] == "Lapwing <lapwing@example.org>"
+    assert message["To"] == "a@example.org, b@example.org"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Date"].datetime is not None
+    text = message.get_body(("plain",))
+    html = message.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    assert "Value: 97.5 % (limit 90.0 %)" in text.get_content()
+    assert "Look at it." in html.get_content()
+
+
+async def test_starttls_and_authentication(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
+    handler = Server()
+    with smtp(
+        handler, tls_context=server_tls, require_starttls=True, auth_required=True, authenticator=lapwing_login
+    ) as port:
+        options = {"security": "starttls", "tls_context": client_tls, "username": "lapwing"}
+        assert await channel(port, **options, password="pee-wit").deliver(note()) == Delivered("")
+        refused = await channel(port, **options, password="wrong").deliver(note())
+    assert handler.sessions[0].ssl is not None
+    assert isinstance(refused, Failed)
+    assert refused.permanent
+    assert "535" in refused.reason
+    assert "wrong" not in refused.reason
+
+
+async def test_tls_from_the_first_byte(server_tls: ssl.SSLContext, client_tls: ssl.SSLContext) -> None:
+    handler = Server()
+    with smtp(handler, ssl_context=server_tls) as port:
+        sent = await channel(port, security="tls", tls_context=client_tls).deliver(note())
+    assert sent == Delivered("")
+    assert len(handler.messages) == 1
+
+
+async def test_an_untrusted_certificate_is_refused(server_tls: ssl.SSLContext) -> None:
+    handler = Server()
+    with smtp(handler, tls_context=server_tls, require_starttls=True) as port:
+        outcome = await channel(port, security="starttls").deliver(note())
+    assert isinstance(outcome, Failed)
+    assert "certificate" in outcome.reason
+    assert handler.messages == []
+
+
+async def test_no_starttls_is_never_sent_in_the_clear() -> None:
+    handler = Server()
+    with smtp(handler) as port:
+        outcome = await channel(port, security="starttls").deliver(note())
+    assert isinstance(outcome, Failed)
+    assert outcome.permanent
+    assert "LAPWING_SMTP__SECURITY" in outcome.reason
+    assert handler.messages == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "permanent"), [("451 try later", False), ("452 mailbox full", False), ("554 spam", True)]
+)
+async def test_the_servers_word_says_whether_to_try_again(answer: str, permanent: bool) -> None:
+    handler = Server()
+    handler.data_answer = answer
+    with smtp(handler) as port:
+        outcome = await channel(port).deliver(note())
+    assert isinstance(outcome, Failed)
+    assert outcome.permanent is permanent
+    assert answer in outcome.reason
+
+
+async def test_one_bad_recipient_does_not_cost_the_others() -> None:
+    handler = Server()
+    handler.refuse = {"gone@example.org": "550 no such user"}
+    with smtp(handler) as port:
+        outcome = await channel(port, to=("gone@example.org", "ops@example.org")).deliver(note())
+    assert outcome == Delivered("gone@example.org was refused: 550 no such user")
+    assert len(handler.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("refusals", "permanent"),
+    [(("550 no", "551 no"), True), (("450 later", "550 no"), False)],
+)
+async def test_no_recipient_left(refusals: tuple[str, str], permanent: bool) -> None:
+    handler = Server()
+    handler.refuse = dict(zip(("a@example.org", "b@example.org"), refusals, strict=True))
+    with smtp(handler) as port:
+        outcome = await channel(port, to=tuple(handler.refuse)).deliver(note())
+    assert isinstance(outcome, Failed)
+    assert outcome.permanent is permanent
+    assert "a@example.org" in outcome.reason
+
+
+async def test_nobody_there_is_temporary() -> None:
+    with smtp(Server()) as port:
+        pass
+    outcome = await channel(port).deliver(note())
+    assert isinstance(outcome, Failed)
+    assert not outcome.permanent
+
+
+async def test_a_line_end_in_a_name_begins_no_header() -> None:
+    handler = Server()
+    evil = "web1\r\nBcc: victim@example.org\r\n\r\n<script>alert(1)</script>\u2028x\x00"
+    with smtp(handler) as port:
+        assert await channel(port).deliver(note(host=evil)) == Delivered("")
+    (message,) = handler.messages
+    assert message["Bcc"] is None
+    assert "Bcc: victim@example.org" in message["Subject"]
+    assert b"\r\nBcc" not in handler.raw[0]  # in its body neither: nobody is to take it for a header
+    html = message.get_body(("html",))
+    assert html is not None
+    assert "<script>" not in html.get_content()
+
+
+async def test_all_messages_about_an_alert_are_a_thread() -> None:
+    handler = Server()
+    with smtp(handler) as port:
+        mails = channel(port)
+        for notification in (note(), note("resolved"), note()):
+            await mails.deliver(notification)
+    fired, resolved, again = handler.messages
+    assert fired["References"] == resolved["References"] == "<alert.a@example.org>"
+    assert fired["In-Reply-To"] == resolved["In-Reply-To"]
+    assert fired["Message-ID"] != resolved["Message-ID"]
+    assert fired["Message-ID"] == again["Message-ID"]  # a repeat is recognised as one
+
+
+async def test_a_very_long_name_is_cut_in_the_subject() -> None:
+    handler = Server()
+    with smtp(handler) as port:
+        await channel(port).deliver(note(host="x" * 256, rule="cpu_busy"))
+    assert len(str(handler.messages[0]["Subject"])) <= 200
+
+
+def test_the_sender_has_a_default() -> None:
+    mails = Email(SmtpSettings(host="localhost"), ["ops@example.org"], timeout=1)
+    assert str(mails.message(note())["From"]).startswith("Lapwing <lapwing@")
