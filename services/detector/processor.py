@@ -13,6 +13,7 @@ import msgspec
 from services.detector.bank import Bank, Verdict
 from services.detector.features import features
 from services.detector.judge import Episode, Host, Judge
+from services.detector.limits import Limits
 from services.detector.snapshots import EpisodeFile
 from shared.bus.port import Message, Publisher
 from shared.runtime.clock import Clock
@@ -68,6 +69,7 @@ class Processor:
         self._max_hosts = max_hosts
         self._max_future_ms = max_future_ms
         self._decoder = Decoder(HostSample)
+        self._limits = Limits()
         self._processes: OrderedDict[str, Sequence[Process]] = OrderedDict()
         self._saved: list[Episode] = []
         self._unsent: list[tuple[str, bytes]] | None = None
@@ -132,6 +134,7 @@ class Processor:
         self.counters.scored += 1
         if sample.processes:
             self._remember(sample.host_id, sample.processes.top)
+        verdict = self._limits.applied(sample.host_id, sample.ts, values, verdict)
         yield _score_line(sample, verdict)
         host = Host(sample.host_id, sample.host, sample.labels)
         for anomaly in self._judge.step(host, sample.ts, verdict, values):
