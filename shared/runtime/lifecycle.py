@@ -92,6 +92,7 @@ class Runner:
     async def _start(self) -> bool:
         """True when all are up; False when a stop was asked for meanwhile."""
         asked = asyncio.create_task(self._until_asked())
+        starting: asyncio.Task[None] | None = None
         try:
             for service in self._services:
                 if self._asked.is_set():
@@ -100,7 +101,6 @@ class Runner:
                 starting = asyncio.create_task(service.start())
                 await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
                 if not starting.done():
-                    await _let_go({starting}, 1)
                     return False
                 if error := _end_of(starting):
                     raise ServiceDied(service.name, error) from error
@@ -108,6 +108,8 @@ class Runner:
             return not self._asked.is_set()
         finally:
             asked.cancel()
+            if starting and not starting.done():
+                await _let_go({starting}, 1)
 
     async def _watch(self) -> None:
         watches = {asyncio.create_task(s.watch()): s for s in self._services}

@@ -203,6 +203,22 @@ async def test_cancelling_the_run_stops_the_parts_too(story: list[str]) -> None:
     assert story == ["a up", "a down"]
 
 
+async def test_cancelling_the_run_during_the_start_ends_the_start(story: list[str]) -> None:
+    class Counting(Slow):
+        async def start(self) -> None:
+            try:
+                await super().start()
+            finally:
+                self.story.append("start ended")
+
+    running = started(Runner([Counting("a", story)]))
+    await eventually(lambda: "a starting" in story)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert story == ["a starting", "start ended", "a down"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_a_clean_stop_with_exit_status_0(number: int) -> None:
     program = f"""
