@@ -100,7 +100,7 @@ class Judge:
         if ts_ms - watched.last_ms > FORGIVEN_GAP_MS:
             watched.since = watched.calm_since = None
         watched.last_ms = ts_ms
-        if verdict.warming_up:
+        if verdict.warming_up and (watched.episode is None or watched.episode.inherited):
             return []
         if watched.episode is None:
             return self._calm_host(host, ts_ms, verdict, processes, watched)
