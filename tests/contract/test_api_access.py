@@ -1,0 +1,349 @@
+"""Who may do what: roles, scopes, logins, API tokens, revocation, cookies, limits."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import jwt
+import pytest
+
+from services.api import app
+from services.api.auth.principal import ROLES, SCOPES
+from services.api.route import Route
+from shared.runtime.settings import Settings
+from tests.support.api import PASSWORD, Api, MemoryStore, running_api
+from tests.support.samples import host_sample
+from tests.support.store import empty_store, fresh_store
+
+__all__ = ["empty_store", "fresh_store"]
+
+API_ROUTES = [r for r in app.ROUTES if r.path.startswith("/api/") and "stream" not in r.path]
+FORGERIES = [
+    "",
+    "x",
+    "lw_",
+    "lw_0000000000000000_" + "0" * 48,
+    "a.b.c",
+    "é" * 20,
+    "\x00",
+    "null",
+    "A" * 8000,
+]
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    async with running_api() as it:
+        it.hear(host_sample())
+        yield it
+
+
+async def status(api: Api, route: Route, credential: str | None) -> int:
+    """How ``route`` greets somebody, with a body that nothing can be made of."""
+    path = route.path.replace("{name}", "nobody").replace("{id}", "nothing")
+    answer = await api.ask(path, who=credential, method=route.method, body=[] if route.body else None)
+    return answer.status_code
+
+
+@pytest.mark.parametrize("role", list(ROLES))
+async def test_every_route_for_every_role(api: Api, role: str) -> None:
+    for route in API_ROUTES:
+        allowed = route.needs is None or route.needs in ROLES[role]  # type: ignore[index]
+        assert (await status(api, route, role) != 403) is allowed, route.path
+        assert await status(api, route, role) != 500, route.path
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_every_route_for_every_scope(api: Api, scope: str) -> None:
+    created = await api.data(
+        "/api/auth/tokens/", who="admin", method="POST", body={"name": "test", "scopes": [scope], "expires_in_days": 1}
+    )
+    may = {"ingest"} if scope == "ingest" else {scope, "read"}
+    for route in API_ROUTES:
+        greeted = await status(api, route, created["token"])
+        # What is done in a user's name is refused to every API token.
+        own = route.path in ("/api/auth/logout/", "/api/auth/password/")
+        assert (greeted == 403) is (own or (route.needs is not None and route.needs not in may)), route.path
+
+
+@pytest.mark.parametrize("credential", FORGERIES, ids=lambda c: c[:12])
+async def test_forged_credentials_are_nobody(api: Api, credential: str) -> None:
+    answer = await api.http.get("/api/system/cpu/", headers=[(b"authorization", f"Bearer {credential}".encode())])
+    assert answer.status_code == 401
+    answer = await api.http.get("/api/system/cpu/", headers=[(b"cookie", f"lapwing_session={credential}".encode())])
+    assert answer.status_code == 401
+    answer = await api.http.get("/api/system/cpu/", headers=[(b"authorization", credential.encode())])
+    assert answer.status_code == 401
+
+
+async def test_a_login_signed_with_another_key_or_with_none_is_nobody(api: Api) -> None:
+    claims = jwt.decode(api.tokens["admin"], options={"verify_signature": False})
+    other = jwt.encode(claims, "0" * 64, algorithm="HS256")
+    header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
+    unsigned = f"{header}.{api.tokens['admin'].split('.')[1]}."
+    swapped = api.tokens["admin"].rsplit(".", 1)[0] + "." + api.tokens["viewer"].rsplit(".", 1)[1]
+    for forged in (other, unsigned, swapped):
+        assert (await api.ask("/api/system/cpu/", who=forged)).status_code == 401
+
+
+async def test_wrong_passwords_and_unknown_users_hear_the_same(api: Api) -> None:
+    for name, password in (("admin", "wrong"), ("nobody", PASSWORD), ("", ""), ("admin' OR '1'='1", PASSWORD)):
+        answer = await api.http.post("/api/auth/login/", json={"username": name, "password": password})
+        assert answer.status_code == 401
+        assert answer.json() == {"success": False, "code": 401, "message": "用户名或密码错误"}
+
+
+async def test_logins_are_limited_by_user_and_by_address_and_say_when_to_try_again(api: Api) -> None:
+    async def attempt(name: str) -> Any:
+        return await api.http.post("/api/auth/login/", json={"username": name, "password": "wrong"})
+
+    for _ in range(10):
+        assert (await attempt("admin")).status_code == 401
+    limited = await attempt("admin")
+    assert limited.status_code == 429
+    assert 1 <= int(limited.headers["retry-after"]) <= 60
+    assert limited.json()["success"] is False
+    assert (await attempt("somebody-else")).status_code == 429, "the address is limited too"
+    api.clock.advance(61)
+    assert await api.login() != ""
+
+
+async def test_a_login_expires(api: Api) -> None:
+    assert (await api.ask("/api/system/cpu/")).status_code == 200
+    api.clock.advance(43_199)
+    assert (await api.ask("/api/system/cpu/")).status_code == 200
+    api.clock.advance(2)
+    assert (await api.ask("/api/system/cpu/")).status_code == 401
+
+
+async def test_logging_out_ends_this_login_and_everywhere_ends_all(api: Api) -> None:
+    first, second = await api.login(), await api.login()
+    await api.data("/api/auth/logout/", who=first, method="POST")
+    assert (await api.ask("/api/system/cpu/", who=first)).status_code == 401
+    assert (await api.ask("/api/system/cpu/", who=second)).status_code == 200
+    await api.data("/api/auth/logout/", who=second, method="POST", body={"everywhere": True})
+    assert (await api.ask("/api/system/cpu/", who=second)).status_code == 401
+    assert (await api.ask("/api/system/cpu/", who="admin")).status_code == 401
+    assert (await api.ask("/api/system/cpu/", who=await api.login())).status_code == 200
+
+
+async def test_a_new_password_ends_the_old_logins(api: Api) -> None:
+    change = {"old_password": PASSWORD, "new_password": "another fine password"}
+    wrong = await api.refused("/api/auth/password/", method="POST", body=change | {"old_password": "no"})
+    assert wrong == (401, "原密码错误")
+    await api.data("/api/auth/password/", method="POST", body=change)
+    assert (await api.ask("/api/system/cpu/")).status_code == 401
+    assert (
+        await api.http.post("/api/auth/login/", json={"username": "viewer", "password": PASSWORD})
+    ).status_code == 401
+    assert await api.login("viewer", "another fine password")
+
+
+async def test_disabling_a_user_and_taking_a_role_away_take_effect_at_once(api: Api) -> None:
+    user = "/api/auth/users/operator/"
+    await api.data(user, who="admin", method="PATCH", body={"role": "viewer"})
+    assert (await api.data("/api/auth/me/", who="operator"))["permissions"] == ["read"]
+    await api.data(user, who="admin", method="PATCH", body={"disabled": True})
+    assert (await api.ask("/api/system/cpu/", who="operator")).status_code == 401
+    answer = await api.http.post("/api/auth/login/", json={"username": "operator", "password": PASSWORD})
+    assert answer.status_code == 401
+    await api.data(user, who="admin", method="PATCH", body={"disabled": False})
+    assert (await api.ask("/api/system/cpu/", who="operator")).status_code == 401, "old logins stay void"
+    assert await api.login("operator")
+
+
+async def test_the_last_admin_cannot_be_locked_out(api: Api) -> None:
+    for change in ({"disabled": True}, {"role": "viewer"}):
+        status, message = await api.refused("/api/auth/users/admin/", who="admin", method="PATCH", body=change)
+        assert status == 409
+        assert "admin" in message
+    body = {"username": "root2", "password": PASSWORD, "role": "admin"}
+    await api.data("/api/auth/users/", who="admin", method="POST", body=body)
+    await api.data("/api/auth/users/admin/", who="admin", method="PATCH", body={"disabled": True})
+
+
+async def test_users_are_listed_without_anything_that_helps_to_log_in(api: Api) -> None:
+    answer = await api.ask("/api/auth/users/", who="admin")
+    assert "argon2" not in answer.text
+    assert [u["username"] for u in answer.json()["data"]] == ["viewer", "operator", "admin"]
+    status, _ = await api.refused(
+        "/api/auth/users/", who="admin", method="POST", body={"username": "viewer", "password": PASSWORD}
+    )
+    assert status == 409
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"username": "x y", "password": PASSWORD},
+        {"username": "x", "password": "short"},
+        {"username": "x", "password": PASSWORD, "role": "root"},
+        {"username": "x", "password": PASSWORD, "is_admin": True},
+        {"username": "../x", "password": PASSWORD},
+        {"username": "x\n", "password": PASSWORD},
+        {"password": PASSWORD},
+        {"username": ["x"], "password": PASSWORD},
+        [],
+        "text",
+        None,
+    ],
+)
+async def test_bad_users_are_refused_by_field(api: Api, body: Any) -> None:
+    status, message = await api.refused("/api/auth/users/", who="admin", method="POST", body=body, accept_language="en")
+    assert status == 422
+    assert message
+
+
+async def test_an_api_token_is_shown_once_expires_and_is_revoked(api: Api) -> None:
+    made = await api.data(
+        "/api/auth/tokens/", who="admin", method="POST", body={"name": "<b>grafana</b>", "expires_in_days": 1}
+    )
+    token = made["token"]
+    assert token.startswith(f"lw_{made['id']}_")
+    listed = await api.ask("/api/auth/tokens/", who="admin")
+    secret = token.rsplit("_", 1)[1]
+    assert secret not in listed.text
+    store = api.store
+    assert isinstance(store, MemoryStore)
+    assert secret not in str(store.tables), "only its hash is kept"
+    assert (await api.ask("/api/system/cpu/", who=token)).status_code == 200
+    api.clock.advance(86_401)
+    assert (await api.ask("/api/system/cpu/", who=token)).status_code == 401
+    forever = await api.data(
+        "/api/auth/tokens/", who=await api.login(), method="POST", body={"name": "x", "expires_in_days": None}
+    )
+    api.clock.advance(10 * 365 * 86_400)
+    assert (await api.ask("/api/system/cpu/", who=forever["token"])).status_code == 200
+    revoked = await api.data(f"/api/auth/tokens/{forever['id']}/", who=await api.login(), method="DELETE")
+    assert revoked["status"] == "revoked"
+    assert (await api.ask("/api/system/cpu/", who=forever["token"])).status_code == 401
+
+
+async def test_a_cookie_reads_but_writes_only_with_its_csrf_token(api: Api) -> None:
+    credentials = {"username": "admin", "password": PASSWORD, "cookie": True}
+    answer = await api.http.post("/api/auth/login/", json=credentials)
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    me = (await api.http.get("/api/auth/me/")).json()["data"]
+    assert me["name"] == "admin"
+
+    wish = {"username": "mallory", "password": PASSWORD, "role": "admin"}
+    for headers in ({}, {"X-CSRF-Token": "0" * 64}, {"X-CSRF-Token": ""}):
+        refused = await api.http.post("/api/auth/users/", json=wish, headers=headers)
+        assert refused.status_code == 403
+    cross = {"X-CSRF-Token": me["csrf_token"], "Sec-Fetch-Site": "cross-site"}
+    assert (await api.http.post("/api/auth/users/", json=wish, headers=cross)).status_code == 403
+    accepted = await api.http.post("/api/auth/users/", json=wish, headers={"X-CSRF-Token": me["csrf_token"]})
+    assert accepted.status_code == 200
+    out = await api.http.post("/api/auth/logout/", headers={"X-CSRF-Token": me["csrf_token"]})
+    assert out.status_code == 200
+    assert (await api.http.get("/api/auth/me/")).status_code == 401
+
+
+async def test_another_site_cannot_log_a_browser_in(api: Api) -> None:
+    credentials = {"username": "admin", "password": PASSWORD, "cookie": True}
+    answer = await api.http.post("/api/auth/login/", json=credentials, headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8000", "", "localhost.evil", "[::2]:8000"])
+async def test_a_foreign_host_header_is_refused_on_loopback(api: Api, host: str) -> None:
+    answer = await api.http.get("/", headers={"Host": host})
+    assert answer.status_code == 421
+    assert answer.json()["success"] is False
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1234", "[::1]:8000"])
+async def test_this_machine_s_own_names_are_served(api: Api, host: str) -> None:
+    assert (await api.http.get("/healthz", headers={"Host": host})).status_code == 200
+
+
+async def test_hosts_that_were_allowed_are_served() -> None:
+    settings = Settings.model_validate({"api": {"allowed_hosts": ["lapwing.example"]}})
+    async with running_api(settings, store=MemoryStore()) as api:
+        assert (await api.http.get("/healthz", headers={"Host": "lapwing.example:8000"})).status_code == 200
+        assert (await api.http.get("/healthz", headers={"Host": "other.example"})).status_code == 421
+
+
+async def test_no_other_origin_is_ever_let_in(api: Api) -> None:
+    answer = await api.ask("/api/system/cpu/", origin="https://evil.example")
+    assert not [h for h in answer.headers if h.startswith("access-control")]
+    preflight = await api.ask("/api/system/cpu/", method="OPTIONS", origin="https://evil.example")
+    assert preflight.status_code == 405
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+# -- through a real store ---------------------------------------------------------------------------------------------
+
+
+async def test_accounts_survive_a_restart_and_reach_other_replicas(fresh_store: Settings) -> None:
+    async with running_api(fresh_store) as one, running_api(fresh_store, clock=one.clock) as two:
+        one.hear(host_sample())
+        two.hear(host_sample())
+        await two.deps.accounts.follow()
+        await one.deps.accounts.follow()
+        token = await one.login("viewer")
+        assert (await two.ask("/api/system/cpu/", who=token)).status_code == 200, "one key signs for all replicas"
+        made = await one.data("/api/auth/tokens/", who="admin", method="POST", body={"name": "t"})
+        await two.deps.accounts.follow()
+        assert (await two.ask("/api/system/cpu/", who=made["token"])).status_code == 200
+
+        await one.data("/api/auth/logout/", who=token, method="POST")
+        await one.data(f"/api/auth/tokens/{made['id']}/", who="admin", method="DELETE")
+        await two.deps.accounts.follow()
+        assert (await two.ask("/api/system/cpu/", who=token)).status_code == 401
+        assert (await two.ask("/api/system/cpu/", who=made["token"])).status_code == 401
+
+    async with running_api(fresh_store, clock=one.clock) as again:
+        assert [u.username for u in again.deps.accounts.users()] == ["admin", "operator", "viewer"]
+        assert await again.login("viewer")
+
+
+async def test_the_first_start_makes_an_admin_and_the_setting_always_wins(fresh_store: Settings) -> None:
+    async with running_api(fresh_store) as api:
+        accounts = api.deps.accounts
+        assert await accounts.first_start(None) is None, "there is one already"
+        old = await api.login()
+        assert await accounts.first_start(PASSWORD) is None
+        assert accounts.principal(old) is not None, "the same password changes nothing"
+        await accounts.first_start("a password from the settings")
+        assert accounts.principal(old) is None
+        assert await api.login("admin", "a password from the settings")
+
+
+async def test_a_generated_password_is_told_once() -> None:
+    async with running_api() as api:
+        store = api.store
+        assert isinstance(store, MemoryStore)
+        store.tables["users"].clear()
+        store.writes += 1
+        await api.deps.accounts.follow()
+        password = await api.deps.accounts.first_start(None)
+        assert password is not None
+        assert len(password) >= 20
+        assert password not in json.dumps(store.tables["users"], default=str)
+        assert await api.login("admin", password)
+        assert await api.deps.accounts.first_start(None) is None
+
+
+async def test_while_the_store_is_away_logins_go_on_and_writes_say_so(api: Api) -> None:
+    store = api.store
+    assert isinstance(store, MemoryStore)
+    store.away = True
+    assert await api.login("viewer")
+    assert (await api.ask("/api/system/cpu/")).status_code == 200
+    for path, method, body in (
+        ("/api/auth/users/", "POST", {"username": "x", "password": PASSWORD}),
+        ("/api/auth/tokens/", "POST", {"name": "x"}),
+        ("/api/auth/logout/", "POST", None),
+    ):
+        answer = await api.ask(path, who="admin", method=method, body=body)
+        assert answer.status_code == 503, path
+        assert int(answer.headers["retry-after"]) >= 1
