@@ -39,7 +39,7 @@ KINDS: tuple[type[Event], ...] = (
 EVERY_KIND = Decoder(*KINDS)
 
 quick = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
@@ -206,7 +206,7 @@ class TestWhatIsWrong:
     def test_is_refused_by_both_or_read_the_same_by_both(self, model: type[Event]) -> None:
         outcomes = set()
 
-        @settings(quick, max_examples=120)
+        @settings(quick, max_examples=60)
         @given(spoiled(model))
         def proof(line: bytes) -> None:
             assume(not only_one_reads(line))
