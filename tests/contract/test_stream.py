@@ -22,10 +22,11 @@ Handler = Callable[[Sequence[Message]], Awaitable[None]]
 
 @asynccontextmanager
 async def processing(
-    settings: Settings, name: str, topics: Sequence[Topic], handle: Handler, *, size: int = 100, seconds: float = 0.2
+    bus: TestBus, name: str, topics: Sequence[Topic], handle: Handler, *, size: int = 100, seconds: float = 0.2
 ) -> AsyncIterator[StreamService]:
-    # The embedded broker makes a group wait for about a session before a new member may join.
-    app = stream_app(settings, name, session_timeout=1.5)
+    # The embedded broker makes a group wait for about a session before a new member may join; Kafka allows no less
+    # than 6 s.
+    app = stream_app(bus.settings, name, session_timeout=1.5 if bus.kind == "embedded" else 6.0)
     batches(app, topics, size, seconds, handle)
     service = StreamService(name, app)
     try:
@@ -71,7 +72,7 @@ class Away(RuntimeError):
 async def test_a_handler_gets_the_whole_message(bus: TestBus) -> None:
     topic, notebook = await bus.topic(), Notebook()
     before = time.time() * 1000
-    async with processing(bus.settings, bus.name(), [topic], notebook):
+    async with processing(bus, bus.name(), [topic], notebook):
         await publish(bus.settings, topic, "hello", key="host-1")
         await eventually(lambda: notebook.seen)
     (message,) = notebook.seen
@@ -83,13 +84,13 @@ async def test_a_handler_gets_the_whole_message(bus: TestBus) -> None:
 async def test_a_group_that_is_new_begins_at_the_beginning(bus: TestBus) -> None:
     topic, notebook = await bus.topic(), Notebook()
     await publish(bus.settings, topic, "a", "b", "c")
-    async with processing(bus.settings, bus.name(), [topic], notebook):
+    async with processing(bus, bus.name(), [topic], notebook):
         await eventually(lambda: notebook.values == ["a", "b", "c"])
 
 
 async def test_one_processor_reads_several_topics(bus: TestBus) -> None:
     metrics, logs, notebook = await bus.topic(), await bus.topic(), Notebook()
-    async with processing(bus.settings, bus.name(), [metrics, logs], notebook):
+    async with processing(bus, bus.name(), [metrics, logs], notebook):
         await publish(bus.settings, metrics, "sample")
         await publish(bus.settings, logs, "line")
         await eventually(lambda: notebook.values == ["line", "sample"])
@@ -103,7 +104,7 @@ async def test_a_batch_is_no_larger_than_asked(bus: TestBus) -> None:
         sizes.append(len(batch))
 
     await publish(bus.settings, topic, *(f"{i}" for i in range(25)))
-    async with processing(bus.settings, bus.name(), [topic], measure, size=10):
+    async with processing(bus, bus.name(), [topic], measure, size=10):
         await eventually(lambda: sum(sizes) == 25)
     assert max(sizes) <= 10
 
@@ -111,10 +112,10 @@ async def test_a_batch_is_no_larger_than_asked(bus: TestBus) -> None:
 async def test_what_was_handled_is_not_given_again_after_a_restart(bus: TestBus) -> None:
     topic, group, first, second = await bus.topic(), bus.name(), Notebook(), Notebook()
     await publish(bus.settings, topic, "a", "b")
-    async with processing(bus.settings, group, [topic], first):
+    async with processing(bus, group, [topic], first):
         await eventually(lambda: first.values == ["a", "b"])
     await publish(bus.settings, topic, "c")
-    async with processing(bus.settings, group, [topic], second):
+    async with processing(bus, group, [topic], second):
         await eventually(lambda: second.seen)
     assert second.values == ["c"]
 
@@ -123,7 +124,7 @@ async def test_what_was_handled_is_not_given_again_after_a_restart(bus: TestBus)
 async def test_a_temporary_error_is_retried_until_it_passes(bus: TestBus, error: Exception) -> None:
     topic, notebook = await bus.topic(), Notebook()
     notebook.error = error
-    async with processing(bus.settings, bus.name(), [topic], notebook):
+    async with processing(bus, bus.name(), [topic], notebook):
         await publish(bus.settings, topic, *"abcde")
         await eventually(lambda: notebook.attempts >= 3)
         assert not notebook.seen
@@ -135,12 +136,12 @@ async def test_nothing_is_lost_through_a_stop_during_a_retry(bus: TestBus) -> No
     topic, group, failing, healthy = await bus.topic(), bus.name(), Notebook(), Notebook()
     failing.error = Away("the store is away")
     await publish(bus.settings, topic, *(f"{i:02}" for i in range(40)))
-    async with processing(bus.settings, group, [topic], failing, size=7) as service:
+    async with processing(bus, group, [topic], failing, size=7) as service:
         await eventually(lambda: failing.attempts >= 2)
         began = asyncio.get_running_loop().time()
         await service.stop()
         assert asyncio.get_running_loop().time() - began <= STOP_WITHIN + 1  # the bound, not its speed
-    async with processing(bus.settings, group, [topic], healthy, size=7):
+    async with processing(bus, group, [topic], healthy, size=7):
         await eventually(lambda: healthy.values == [f"{i:02}" for i in range(40)])
 
 
@@ -153,9 +154,9 @@ async def test_nothing_is_acknowledged_while_its_handler_runs(bus: TestBus) -> N
         await asyncio.Event().wait()
 
     await publish(bus.settings, topic, "a", "b", "c")
-    async with processing(bus.settings, group, [topic], hang):
+    async with processing(bus, group, [topic], hang):
         await entered.wait()
-    async with processing(bus.settings, group, [topic], second):
+    async with processing(bus, group, [topic], second):
         await eventually(lambda: second.values == ["a", "b", "c"])
 
 
@@ -169,9 +170,9 @@ async def test_only_the_batch_that_failed_comes_again(bus: TestBus) -> None:
         handled.extend((m.value or b"").decode() for m in batch)
 
     await publish(bus.settings, topic, *(f"{i:02}" for i in range(30)))
-    async with processing(bus.settings, group, [topic], first_ten, size=10):
+    async with processing(bus, group, [topic], first_ten, size=10):
         await eventually(lambda: handled)
-    async with processing(bus.settings, group, [topic], second, size=100):
+    async with processing(bus, group, [topic], second, size=100):
         await eventually(lambda: second.values and second.values[-1] == "29")
     assert handled == [f"{i:02}" for i in range(10)]
     assert second.values == [f"{i:02}" for i in range(10, 30)]
@@ -181,18 +182,18 @@ async def test_any_other_error_ends_the_service_and_loses_nothing(bus: TestBus) 
     topic, group, broken, healthy = await bus.topic(), bus.name(), Notebook(), Notebook()
     broken.error = ValueError("a mistake of ours")
     await publish(bus.settings, topic, "a", "b")
-    async with processing(bus.settings, group, [topic], broken) as service:
+    async with processing(bus, group, [topic], broken) as service:
         with pytest.raises(ValueError, match="a mistake of ours"):
             await asyncio.wait_for(service.watch(), 10)
         assert broken.attempts == 1
-    async with processing(bus.settings, group, [topic], healthy):
+    async with processing(bus, group, [topic], healthy):
         await eventually(lambda: healthy.values == ["a", "b"])
 
 
 async def test_a_permanent_error_is_not_retried(bus: TestBus) -> None:
     topic, notebook = await bus.topic(), Notebook()
     notebook.error = BusError("not authorised", permanent=True)
-    async with processing(bus.settings, bus.name(), [topic], notebook) as service:
+    async with processing(bus, bus.name(), [topic], notebook) as service:
         await publish(bus.settings, topic, "a")
         with pytest.raises(BusError, match="not authorised"):
             await asyncio.wait_for(service.watch(), 10)
@@ -202,9 +203,9 @@ async def test_three_apps_in_one_loop_each_see_everything(bus: TestBus) -> None:
     topic, notebooks = await bus.topic(), [Notebook(), Notebook(), Notebook()]
     names = [bus.name() for _ in notebooks]
     async with (
-        processing(bus.settings, names[0], [topic], notebooks[0]),
-        processing(bus.settings, names[1], [topic], notebooks[1]),
-        processing(bus.settings, names[2], [topic], notebooks[2]),
+        processing(bus, names[0], [topic], notebooks[0]),
+        processing(bus, names[1], [topic], notebooks[1]),
+        processing(bus, names[2], [topic], notebooks[2]),
     ):
         await publish(bus.settings, topic, *"abc")
         await eventually(lambda: all(n.values == ["a", "b", "c"] for n in notebooks))
@@ -214,8 +215,8 @@ async def test_one_app_that_crashes_leaves_the_others_alone(bus: TestBus) -> Non
     topic, broken, healthy = await bus.topic(), Notebook(), Notebook()
     broken.error = ValueError("a mistake of ours")
     async with (
-        processing(bus.settings, bus.name(), [topic], broken) as dying,
-        processing(bus.settings, bus.name(), [topic], healthy) as living,
+        processing(bus, bus.name(), [topic], broken) as dying,
+        processing(bus, bus.name(), [topic], healthy) as living,
     ):
         await publish(bus.settings, topic, "a")
         with pytest.raises(ValueError, match="a mistake of ours"):
@@ -230,7 +231,7 @@ async def test_one_app_that_crashes_leaves_the_others_alone(bus: TestBus) -> Non
 
 async def test_stopping_twice_and_before_the_start_is_harmless(bus: TestBus) -> None:
     topic = await bus.topic()
-    async with processing(bus.settings, bus.name(), [topic], Notebook()) as service:
+    async with processing(bus, bus.name(), [topic], Notebook()) as service:
         await service.stop()
         await service.stop()
     app = stream_app(bus.settings, bus.name())
@@ -241,7 +242,8 @@ async def test_stopping_twice_and_before_the_start_is_harmless(bus: TestBus) -> 
 async def test_an_outage_of_the_broker_is_survived(tmp_path) -> None:  # type: ignore[no-untyped-def]
     with embedded_broker(ALL_TOPICS[:1], partitions=1) as broker:
         settings, notebook = settings_for(broker.address, tmp_path), Notebook()
-        async with processing(settings, "test", ALL_TOPICS[:1], notebook) as service:
+        bus = TestBus("embedded", settings, broker)
+        async with processing(bus, "test", ALL_TOPICS[:1], notebook) as service:
             watching = asyncio.create_task(service.watch())
             await publish(settings, ALL_TOPICS[0], "before")
             await eventually(lambda: notebook.values == ["before"])
@@ -256,10 +258,10 @@ async def test_an_outage_of_the_broker_is_survived(tmp_path) -> None:  # type: i
 
 async def test_a_broker_that_is_away_at_the_start_is_said_in_words(tmp_path) -> None:  # type: ignore[no-untyped-def]
     with embedded_broker(ALL_TOPICS[:1]) as broker:
-        settings = settings_for(broker.address, tmp_path)
+        bus = TestBus("embedded", settings_for(broker.address, tmp_path), broker)
         broker.interrupt()
         with pytest.raises(BusError, match="nothing listens at"):
-            async with processing(settings, "test", ALL_TOPICS[:1], Notebook()):
+            async with processing(bus, "test", ALL_TOPICS[:1], Notebook()):
                 pass
 
 
@@ -267,8 +269,8 @@ async def test_two_members_of_a_group_share_its_topic(bus: TestBus) -> None:
     if bus.kind == "embedded":
         pytest.skip("the embedded broker keeps one member a group; with two, joining is a matter of luck")
     topic, group, one, two = await bus.topic(partitions=4), bus.name(), Notebook(), Notebook()
-    async with processing(bus.settings, group, [topic], one):
-        async with processing(bus.settings, group, [topic], two):
+    async with processing(bus, group, [topic], one):
+        async with processing(bus, group, [topic], two):
             await publish(bus.settings, topic, *(f"{i:03}" for i in range(100)))
             await eventually(lambda: len({*one.values, *two.values}) == 100, within=60)
         await publish(bus.settings, topic, "last")
