@@ -64,6 +64,7 @@ class Lane:
         self._jobs: deque[_Job] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
+        self._idle.set()
         self.failing: str | None = None
         """Why the last attempt failed; ``None`` when it did not."""
 

@@ -24,6 +24,7 @@ class Recorder:
         self._waiting: deque[Delivery] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
+        self._idle.set()
         self.lost = 0
 
     def record(self, delivery: Delivery) -> None:
