@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from enum import Enum
 from typing import TypeVar
 
 from services.agent.spool import Position, Spool
@@ -31,6 +32,16 @@ BACKLOG_SPEED = 10  # times the live pace
 MOST_PENDING = 256  # events in memory; more come together only when the disk, too, is slow
 LARGE = 100_000  # bytes: an event refused for good is blamed on its size from here on, on permissions below
 REFUSED_RETRY = 30.0  # seconds
+
+
+class Verdict(Enum):
+    """What became of a message."""
+
+    TAKEN = "taken"
+    NOT_NOW = "not now"
+    REFUSED_TOGETHER = "refused together"
+    """For good, but perhaps because of one of its events only."""
+    GIVEN_UP = "given up"
 
 
 class Outbox:
@@ -93,7 +104,7 @@ class Outbox:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self.away_since is None and self._pending:
-            with suppress(BusError, TimeoutError):
+            with suppress(Exception):  # whatever it is, the spool comes next
                 async with asyncio.timeout(within / 4):
                     while lines := self._take():
                         await self._publish(lines)
@@ -156,41 +167,32 @@ class Outbox:
                 self._pending.popleft()
 
     async def _live(self, lines: list[bytes]) -> None:
-        if self._attempt is None and self._clock.monotonic() >= self._try_at:
-            error = await self._sent(lines)
-            if error is None:
+        if self._attempt is not None or self._clock.monotonic() < self._try_at:
+            await self._keep(lines)
+            return
+        match await self._sent(lines):
+            case Verdict.TAKEN | Verdict.GIVEN_UP:
                 self._done(lines)
-                return
-            if error.permanent and len(lines) > 1:
-                await self._one_by_one(lines)
-                return
-            if error.permanent and len(lines[0]) >= LARGE:
-                self._give_up(lines[0], error)
-                self._done(lines)
-                return
-        await self._keep(lines)
-
-    async def _one_by_one(self, lines: list[bytes]) -> None:
-        for line in lines:
-            self._try_at = 0.0
-            await self._live([line])
+            case Verdict.REFUSED_TOGETHER:
+                for line in lines:
+                    await self._live([line])
+            case Verdict.NOT_NOW:
+                await self._keep(lines)
 
     async def _backlog(self) -> None:
         batch = await self.on_disk(self._spool.read, Position(), self._backlog_bytes)
         if batch is None:
             return
         if batch.lines:
-            error = await self._sent(batch.lines, SPOOLED)
-            if error is not None and error.permanent and len(batch.lines) > 1:
-                self._backlog_bytes = max(1, self._backlog_bytes // 4)
-                self._try_at = 0.0
-                return
-            if error is not None and not (error.permanent and len(batch.lines[0]) >= LARGE):
-                return
-            if error is not None:
-                self._give_up(batch.lines[0], error)
-            self._backlog_bytes = MESSAGE_BYTES
-            self._backlog_at = self._clock.monotonic() + len(batch.lines) * self._interval / BACKLOG_SPEED
+            match await self._sent(batch.lines, SPOOLED):
+                case Verdict.NOT_NOW:
+                    return
+                case Verdict.REFUSED_TOGETHER:
+                    self._backlog_bytes = max(1, self._backlog_bytes // 4)
+                    return
+                case Verdict.TAKEN | Verdict.GIVEN_UP:
+                    self._backlog_bytes = MESSAGE_BYTES
+        self._backlog_at = self._clock.monotonic() + len(batch.lines) * self._interval / BACKLOG_SPEED
         await self.on_disk(self._spool.trim, batch.until)
         if not self.spooled_events:
             log.info("the spool is empty again")
@@ -199,8 +201,8 @@ class Outbox:
         now = self._clock.monotonic()
         return self.spooled_events > 0 and self._attempt is None and now >= self._backlog_at and now >= self._try_at
 
-    async def _sent(self, lines: Sequence[bytes], headers: Mapping[str, bytes] | None = None) -> BusError | None:
-        """``None`` when the broker has them. What is still on its way after ``PATIENCE`` counts as not sent."""
+    async def _sent(self, lines: Sequence[bytes], headers: Mapping[str, bytes] | None = None) -> Verdict:
+        """What is still on its way after ``PATIENCE`` counts as not sent."""
         attempt = asyncio.create_task(self._publish(lines, headers))
         try:
             await asyncio.wait({attempt}, timeout=PATIENCE)
@@ -210,17 +212,22 @@ class Outbox:
         if not attempt.done():
             self._attempt = attempt
             attempt.add_done_callback(lambda _: self._wake.set())
-            error = BusError(f"the broker has not answered for {PATIENCE:g} s")
-            self._is_away(error)
-            return error
+            self._is_away(BusError(f"the broker has not answered for {PATIENCE:g} s"))
+            return Verdict.NOT_NOW
         failure = attempt.exception()
         if failure is None:
             self._is_back()
-            return None
+            return Verdict.TAKEN
         if not isinstance(failure, BusError):
             raise failure
+        if failure.permanent and len(lines) > 1:
+            return Verdict.REFUSED_TOGETHER
+        if failure.permanent and len(lines[0]) >= LARGE:
+            self._dropped += 1
+            log.error("an event was refused for good", extra={"bytes": len(lines[0]), "reason": str(failure)})
+            return Verdict.GIVEN_UP
         self._is_away(failure)
-        return failure
+        return Verdict.NOT_NOW
 
     async def _publish(self, lines: Sequence[bytes], headers: Mapping[str, bytes] | None = None) -> None:
         await self._publisher.publish(METRICS, self._key, b"\n".join(lines), headers)
@@ -253,10 +260,6 @@ class Outbox:
         seconds = round(self._clock.monotonic() - self.away_since, 1)
         self.away_since, self.away_because, self._delays = None, "", backoff()
         log.info("the broker takes events again", extra={"seconds": seconds, "spooled": self.spooled_events})
-
-    def _give_up(self, line: bytes, error: BusError) -> None:
-        self._dropped += 1
-        log.error("an event was refused for good", extra={"bytes": len(line), "reason": str(error)})
 
     async def _keep(self, lines: Sequence[bytes]) -> None:
         if lines:

@@ -26,18 +26,18 @@ from services.agent.secret_patterns import (
     TOOLS,
 )
 
-LONGEST = 16_384  # characters of an argument looked at; beyond, it is hidden unread
+LONGEST = 4096  # characters of an argument looked at; beyond, it is hidden unread
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # `--name=value`, `name:value`, `/p:value`, `-Dname=value`, `NAME=value`, `"name": "value"`
 _ASSIGNMENT = re.compile(
-    r"""^(?P<key>[-/+]{0,2}["']?[A-Za-z_@%$][\w.\-\[\]/]*["']?)(?P<sign>\s*[=:]\s*)(?P<value>.+)$""", re.S
+    r"""^(?P<key>[-/+]{0,2}["']?[A-Za-z_@%$][\w.\-\[\]/]*["']?)(?P<sign>\s*(?:=|: ?))(?P<value>.+)$""", re.S
 )
 _FLAG = re.compile(r"^(-{1,2}|/|\+)[A-Za-z][\w.\-]*$")
 
 # `password=…`, `"secret": "…"`, `AccountKey=…;` inside something longer
 _INSIDE = re.compile(
-    r"""(?P<key>[A-Za-z_][\w.\-]*)(?P<sign>["']?\s*[=:]\s*)(?P<value>"[^"]*"|'[^']*'|[^\s;&,"'}\])]+)"""
+    r"""(?<![\w.\-])(?P<key>[\w.\-]++)(?P<sign>["']?\s*[=:]\s*)(?P<value>"[^"]*"|'[^']*'|[^\s;&,"'}\])]+)"""
 )
 _PIECES = re.compile(r"""\s+|(?:"(?:[^"\\]|\\.)*"|'[^']*'|\\.|[^\s"'\\])+|["'\\]""", re.S)
 

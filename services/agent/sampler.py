@@ -171,12 +171,25 @@ _encode = msgspec.json.Encoder().encode
 
 def encode(event: Event, most: int = MOST_BYTES) -> bytes:
     """One JSON line. An event too long for a message loses its longest parts: command lines, then list entries."""
-    line = _encode(event)
+    try:
+        line = _encode(event)
+    except (TypeError, ValueError):
+        event = {name: part for name, part in event.items() if _encodable(name, part)}
+        line = _encode(event)
     keep = 512
     while len(line) > most and keep:
         event, keep = _shortened(event, keep), keep // 2
         line = _encode(event)
     return line
+
+
+def _encodable(name: str, part: Any) -> bool:
+    try:
+        _encode(part)
+    except (TypeError, ValueError) as error:
+        log.error("a section cannot be encoded", extra={"section": name, "reason": str(error)})
+        return False
+    return True
 
 
 def _shortened(event: Event, keep: int) -> Event:

@@ -79,7 +79,7 @@ ANYWHERE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, flags), replacement)
     for pattern, flags, replacement in (
         # https://user:password@host; an address without a user may have one of the kind `:password@`
-        (r"(?P<keep>\b[a-z][a-z0-9+.\-]*://[^\s/:@'\"]*:)[^\s'\"]*(?=@)", re.I, rf"\g<keep>{HIDDEN}"),
+        (r"(?P<keep>(?<![a-z0-9+.\-])[a-z][a-z0-9+.\-]*+://[^\s/:@'\"]*+:)[^\s'\"]*(?=@)", re.I, rf"\g<keep>{HIDDEN}"),
         # Authorization: Bearer …, X-Api-Key: …, Cookie: …
         (
             r"(?P<keep>\bauthorization\s*[:=]\s*(?:basic|bearer|token|digest|negotiate|apikey|aws4-[\w-]+)?\s*)[^'\"]+",
@@ -107,7 +107,7 @@ ANYWHERE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bhooks\.slack\.com/services/[\w/]+", 0, f"hooks.slack.com/services/{HIDDEN}"),
         # ?token=…&sig=…
         (
-            r"(?P<keep>[?&;](?:access_?token|refresh_?token|id_?token|token|api_?key|key|password|passwd|pwd|secret|sig|signature"
+            r"(?P<keep>[?&](?:access_?token|refresh_?token|id_?token|token|api_?key|key|password|passwd|pwd|secret|sig|signature"
             r"|client_?secret|x-amz-(?:signature|security-token|credential)|x-goog-signature|code)=)[^&\s'\"#]+",
             re.I,
             rf"\g<keep>{HIDDEN}",

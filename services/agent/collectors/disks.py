@@ -16,6 +16,9 @@ from services.agent.rates import percent
 REMOTE = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "afs", "ncpfs", "9p"}
     | {"ocfs2", "gfs2", "orangefs", "moosefs"}
+    # Of programs that pose as filesystems (FUSE) these keep data; the others are views of something.
+    | {f"fuse.{name}" for name in ("sshfs", "s3fs", "rclone", "glusterfs", "ceph", "ceph-fuse", "mergerfs", "juicefs")}
+    | {f"fuse.{name}" for name in ("gcsfuse", "moosefs", "lizardfs", "mfs", "unionfs", "goofys")}
 )
 # Real data, although the kernel calls them "nodev".
 LOCAL_NODEV = frozenset({"zfs", "bcachefs", "virtiofs"})
@@ -32,7 +35,7 @@ class Mount:
 
     @property
     def remote(self) -> bool:
-        return self.fstype in REMOTE or self.fstype.startswith("fuse.")
+        return self.fstype in REMOTE
 
 
 def parse_mounts(data: bytes) -> list[Mount]:

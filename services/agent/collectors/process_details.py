@@ -46,7 +46,7 @@ def shorten(arguments: list[str], most: int = MOST_TOLD) -> list[str]:
     kept: list[str] = []
     left = most
     for argument in arguments:
-        if len(argument) > left:
+        if left <= 0 or len(argument) > left:
             if left > 0:
                 kept.append(argument[: left - 1] + "…")
             break
