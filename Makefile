@@ -46,8 +46,9 @@ bench: $(STAMP) ## measure the hot paths (benchmarks/), ratios within one run
 	@$(BIN)/python -m benchmarks
 
 .PHONY: schemas
-schemas: $(STAMP) ## regenerate docs/schemas/ from shared/schemas/
+schemas: $(STAMP) ## regenerate docs/schemas/, docs/metrics.md and docs/settings.md
 	@$(BIN)/python -m shared.schemas.export docs/schemas
+	@$(BIN)/python -m shared.runtime.settings_doc docs/settings.md
 
 .PHONY: lock
 lock: ## resolve requirements*.lock again (needs uv: pip install uv)

@@ -91,9 +91,9 @@ def _alert_commands(commands: Any) -> None:
 
 
 def _account_commands(commands: Any) -> None:
-    from services.api import accounts_cli
+    from services.api.accounts_cli import register
 
-    accounts_cli.register(commands)
+    register(commands)
 
 
 def _up(config: Settings, arguments: argparse.Namespace) -> int:
@@ -116,7 +116,7 @@ async def _serve(config: Settings, names: Sequence[str]) -> int:
         if "api" in names:
             print(_banner(product), flush=True)
 
-    await Runner(product.parts, on_started=started).run()
+    await Runner(product.parts, on_started=started, leave_within=0.5).run()
     return 0
 
 

@@ -25,7 +25,7 @@ _PERCENT = Trait(matters=20, noise=3, most=100)
 _OTHER = Trait(matters=100, noise=0.35, ratio=True)
 
 _TRAITS: dict[str, Trait] = {
-    "cpu.percent": Trait(25, 3, falls=True, most=100),
+    "cpu.percent": Trait(25, 3, most=100),
     "cpu.system": Trait(15, 2, most=100),
     "cpu.iowait": Trait(15, 2, most=100),
     "cpu.steal": Trait(10, 1, most=100),

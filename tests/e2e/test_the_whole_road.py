@@ -126,22 +126,34 @@ def test_a_busy_machine_reaches_the_pager_and_the_list_and_calms_down(
     hooks, mailbox = receivers
     product.until("/api/system/hosts/", lambda hosts: hosts[0]["score"] is not None, within=60)
     with every_core_busy():
-        product.until("/api/system/anomalies/", lambda page: len(_items(page)) > 0, within=90)
-        product.until("/api/system/alerts/", lambda page: any(a["state"] == "firing" for a in _items(page)), within=90)
-        _wait(lambda: any(b["status"] == "firing" for b in hooks.bodies), 60)
-        _wait(lambda: bool(mailbox.messages), 60)
+        product.until("/api/system/anomalies/", lambda page: _of(page, finding="cpu_overload"), within=90)
+        product.until("/api/system/alerts/", lambda page: _of(page, rule="cpu_busy", state="firing"), within=90)
+        _wait(lambda: _posted(hooks, "firing"), 60)
+        _wait(lambda: mailbox.messages, 60)
     assert hooks.bodies[0]["version"] == "4"
     assert mailbox.recipients[0] == ["ops@example.org"]
 
-    product.until("/api/system/alerts/", lambda page: all(a["state"] == "resolved" for a in _items(page)), within=120)
-    product.until("/api/system/anomalies/", lambda page: all(a["state"] == "close" for a in _items(page)), within=120)
-    _wait(lambda: hooks.bodies[-1]["status"] == "resolved", 60)
+    product.until("/api/system/alerts/", lambda page: not _of(page, rule="cpu_busy", state="firing"), within=120)
+    product.until(
+        "/api/system/anomalies/",
+        lambda page: _of(page, finding="cpu_overload") == _of(page, finding="cpu_overload", state="close"),
+        within=120,
+    )
+    _wait(lambda: _posted(hooks, "resolved"), 60)
+
+
+def _of(page: dict, **wanted: str) -> list[dict]:
+    return [item for item in page["items"] if all(item[k] == v for k, v in wanted.items())]
+
+
+def _posted(hooks: Webhooks, status: str) -> list[dict]:
+    return [b for b in hooks.bodies if b["status"] == status and b["commonLabels"].get("alertname") == "cpu_busy"]
 
 
 def test_ctrl_c_is_clean_and_a_restart_keeps_everything(product: Product) -> None:
     path = "/api/system/history/?metric=memory.percent&from=now-1h&to=now&step=1s"
     before = product.get(path)["series"][0]["points"]
-    anomalies = len(_items(product.get("/api/system/anomalies/")))
+    anomalies = len(product.get("/api/system/anomalies/")["items"])
 
     started = time.monotonic()
     assert product.stop(signal.SIGINT) == 0
@@ -152,12 +164,8 @@ def test_ctrl_c_is_clean_and_a_restart_keeps_everything(product: Product) -> Non
     product.until("/api/system/monitor/", lambda data: data["memory"]["total"] > 0, within=15)
     after = dict(map(tuple, product.get(path)["series"][0]["points"]))
     assert [at for at, _ in before if at not in after] == []
-    assert len(_items(product.get("/api/system/anomalies/"))) >= anomalies
+    assert len(product.get("/api/system/anomalies/")["items"]) >= anomalies
     assert product.stop(signal.SIGTERM) == 0
-
-
-def _items(page: object) -> list[dict]:
-    return page["items"] if isinstance(page, dict) else page  # type: ignore[return-value]
 
 
 def _wait(condition: object, within: float) -> None:
