@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ from mode import CrashingSupervisor
 
 from shared.bus import connection
 from shared.bus.port import BusError, Message
+from shared.bus.progress import Progress
 from shared.bus.tuned_faust import App
 from shared.runtime.retry import backoff
 from shared.runtime.settings import KafkaSettings, Settings
@@ -29,6 +30,8 @@ Handle = Callable[[Sequence[Message]], Awaitable[None]]
 START_WITHIN = 30.0
 STOP_WITHIN = 2.0
 COMMIT_SECONDS = 2.0
+LOOK_EVERY = 15.0
+STALLED_AFTER = 120.0
 
 
 def stream_app(settings: Settings, name: str, *, session_timeout: float = 10.0) -> App:
@@ -64,6 +67,7 @@ def stream_app(settings: Settings, name: str, *, session_timeout: float = 10.0) 
         broker_commit_interval=COMMIT_SECONDS,
     )
     app.kafka = kafka
+    app.progress = Progress(STALLED_AFTER)
     return app
 
 
@@ -86,7 +90,13 @@ def batches(
     async def process(stream: Any) -> None:
         async for events in stream.noack_take(size, within=seconds - app.fetch_wait_ms / 1000):
             batch = [_message(event.message) for event in events]
-            await _until_handled(handle, batch)
+            handled = False
+            app.progress.begun()
+            try:
+                await _until_handled(handle, batch)
+                handled = True
+            finally:
+                app.progress.finished(batch, handled=handled)
             for event in events:
                 await stream.ack(event)
 
@@ -100,11 +110,14 @@ class StreamService:
     def __init__(self, name: str, app: App) -> None:
         self.name = name
         self._app = app
+        self._assigned = asyncio.Event()
+        app.on_partitions_assigned.connect(self._on_assigned)
 
     async def start(self) -> None:
-        """Returns when partitions are assigned, so that nothing published from then on waits for a group to form.
+        """Returns when the group has formed and partitions are assigned (none, where there are more members than
+        partitions), so that nothing published from then on waits for it.
 
-        Raises ``BusError`` where the broker cannot be reached or gives no partitions in ``START_WITHIN`` seconds.
+        Raises ``BusError`` where the broker cannot be reached or the group does not form in ``START_WITHIN`` seconds.
         """
         # Asked first, because a consumer that cannot connect dies loudly in a thread of its own.
         if reason := await connection.why_not(self._app.kafka):
@@ -113,12 +126,14 @@ class StreamService:
         try:
             async with asyncio.timeout(START_WITHIN):
                 await asyncio.shield(starting)
-                while not self._app.consumer.assignment():
-                    if self._app.crashed:
-                        break
+                # Faust tells of a crash to those who ask only.
+                while not self._assigned.is_set() and not self._app.crashed:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise BusError(f"{self.name} was given no partitions within {START_WITHIN:g} s") from None
+            raise BusError(
+                f"the broker gave {self.name} no partitions within {START_WITHIN:g} s: are its topics there, "
+                f"and may this user join the group {self._app.conf.id}?"
+            ) from None
         finally:
             if not starting.done():
                 starting.cancel()
@@ -126,9 +141,55 @@ class StreamService:
             raise self._crash()
 
     async def watch(self) -> None:
-        await self._app.wait_until_stopped()
-        if self._app.crashed:
-            raise self._crash()
+        """Also ends when the group stands still, which Faust may do without a word: better to be started anew."""
+        stopped = asyncio.create_task(self._app.wait_until_stopped())
+        try:
+            while not stopped.done():
+                await asyncio.wait({stopped}, timeout=LOOK_EVERY)
+                if not stopped.done():
+                    await self._look()
+            if self._app.crashed:
+                raise self._crash()
+        finally:
+            stopped.cancel()
+
+    def lag(self) -> int:
+        """Messages no handler has finished with, of those the broker had at the last look (``LOOK_EVERY``) or fetch."""
+        if self._assigned.is_set():
+            consumer = self._app.consumer
+            self._measured({tp: consumer.highwater(tp) for tp in consumer.assignment()})
+        return self._app.progress.lag()
+
+    async def _look(self) -> None:
+        consumer, progress = self._app.consumer, self._app.progress
+        try:
+            async with asyncio.timeout(LOOK_EVERY):
+                self._measured(await consumer.highwaters(*consumer.assignment()))
+        except Exception as error:
+            log.debug("the ends of the partitions are not known", extra={"reason": repr(error)})
+        if progress.stalled(asyncio.get_running_loop().time()):
+            if await connection.why_not(self._app.kafka):
+                progress.excused()
+                return
+            raise BusError(
+                f"{self.name} has stood still for {STALLED_AFTER:g} s with {progress.lag()} messages to read"
+            )
+
+    def _measured(self, ends: Mapping[Any, int | None]) -> None:
+        consumer = self._app.consumer
+        self._app.progress.measured(
+            {(tp.topic, tp.partition): end for tp, end in ends.items() if end is not None},
+            # Faust has looked up what was committed once it knows from where to read.
+            {
+                (tp.topic, tp.partition): consumer._committed_offset.get(tp) or 0
+                for tp in ends
+                if tp in consumer._read_offset
+            },
+        )
+
+    async def _on_assigned(self, _: App, assigned: Any, **__: Any) -> None:
+        self._app.progress.assigned({(tp.topic, tp.partition) for tp in assigned})
+        self._assigned.set()
 
     async def stop(self) -> None:
         with suppress(TimeoutError):

@@ -14,6 +14,7 @@ from faust.app.base import BootStrategy
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 
+from shared.bus.progress import Progress
 from shared.runtime.settings import KafkaSettings
 
 
@@ -93,6 +94,7 @@ class App(faust.App):  # type: ignore[misc]
     BootStrategy = _Boot
     fetch_wait_ms = 500
     kafka: KafkaSettings
+    progress: Progress
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, TableManager=_Tables, **kwargs)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from shared.bus import stream
 from shared.bus.kafka import publisher
 from shared.bus.port import BusError, Message
 from shared.bus.stream import STOP_WITHIN, StreamService, batches, stream_app
@@ -225,6 +226,50 @@ async def test_one_app_that_crashes_leaves_the_others_alone(bus: TestBus) -> Non
         watching = asyncio.create_task(living.watch())
         await publish(bus.settings, topic, "b")
         await eventually(lambda: healthy.values == ["a", "b"])
+        assert not watching.done()
+        watching.cancel()
+
+
+async def test_lag_is_what_no_handler_has_finished_with(bus: TestBus) -> None:
+    topic, group, notebook = await bus.topic(partitions=2), bus.name(), Notebook()
+    notebook.error = Away("the store is away")
+    await publish(bus.settings, topic, *(f"{i}" for i in range(20)))
+    async with processing(bus, group, [topic], notebook) as service:
+        await eventually(lambda: notebook.attempts and service.lag() == 20)
+        notebook.error = None
+        await eventually(lambda: service.lag() == 0)
+        assert len(notebook.seen) == 20
+    async with processing(bus, group, [topic], notebook) as service:
+        await publish(bus.settings, topic, "one more")
+        await eventually(lambda: "one more" in notebook.values)
+        assert service.lag() == 0, "what was committed before is not lag"
+
+
+async def test_a_group_that_stands_still_is_ended(bus: TestBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(stream, "STALLED_AFTER", 0.5)
+    topic, notebook = await bus.topic(partitions=1), Notebook()
+    async with processing(bus, bus.name(), [topic], notebook) as service:
+        await publish(bus.settings, topic, "a")
+        await eventually(lambda: notebook.seen)
+        watching = asyncio.create_task(service.watch())
+        service._app.consumer.pause_partitions(service._app.consumer.assignment())  # as Faust was seen to do
+        await publish(bus.settings, topic, "b")
+        with pytest.raises(BusError, match=r"has stood still for 0\.5 s with 1 messages to read"):
+            await asyncio.wait_for(watching, 10)
+
+
+async def test_a_handler_that_waits_for_hours_is_not_standing_still(
+    bus: TestBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "LOOK_EVERY", 0.05)
+    monkeypatch.setattr(stream, "STALLED_AFTER", 0.1)
+    topic, notebook = await bus.topic(partitions=1), Notebook()
+    notebook.error = Away("the store is away")
+    async with processing(bus, bus.name(), [topic], notebook) as service:
+        watching = asyncio.create_task(service.watch())
+        await publish(bus.settings, topic, "a")
+        await eventually(lambda: notebook.attempts >= 4)
         assert not watching.done()
         watching.cancel()
 

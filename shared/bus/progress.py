@@ -1,0 +1,65 @@
+"""How far a group has come, and whether it stands still although there is something to read. Pure; told the time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from shared.bus.port import Message
+
+Partition = tuple[str, int]
+
+
+class Progress:
+    """``stalled_after``: seconds without a batch begun or finished, while messages wait, that count as standing still.
+
+    A handler at work is not a stall, however long it takes: a store may be away for hours.
+    """
+
+    def __init__(self, stalled_after: float) -> None:
+        self._stalled_after = stalled_after
+        self._next: dict[Partition, int] = {}
+        self._ends: dict[Partition, int] = {}
+        self._at_work = 0
+        self._waiting_since: float | None = None
+
+    def begun(self) -> None:
+        self._at_work += 1
+        self._waiting_since = None
+
+    def finished(self, batch: Sequence[Message], *, handled: bool) -> None:
+        self._at_work -= 1
+        self._waiting_since = None
+        if handled:
+            for message in batch:
+                self._next[message.topic, message.partition] = message.offset + 1
+
+    def assigned(self, partitions: Collection[Partition]) -> None:
+        """These, and no others, are ours from now on."""
+        self._next = {p: offset for p, offset in self._next.items() if p in partitions}
+        self._ends = {p: end for p, end in self._ends.items() if p in partitions}
+        self._waiting_since = None
+
+    def measured(self, ends: Mapping[Partition, int], starts: Mapping[Partition, int]) -> None:
+        """``ends``: the offsets after the last messages the broker has; ``starts``: where the group began to read,
+        for those of which it is known.
+        """
+        for partition, end in ends.items():
+            if partition in starts:
+                self._next.setdefault(partition, starts[partition])
+                self._ends[partition] = max(end, self._ends.get(partition, 0))
+
+    def lag(self) -> int:
+        """Messages the broker had when last measured, and no handler has finished with."""
+        return sum(max(0, end - self._next[partition]) for partition, end in self._ends.items())
+
+    def stalled(self, now: float) -> bool:
+        if self._at_work or not self.lag():
+            self._waiting_since = None
+            return False
+        if self._waiting_since is None:
+            self._waiting_since = now
+        return now - self._waiting_since >= self._stalled_after
+
+    def excused(self) -> None:
+        """It could not have gone on: the broker is away."""
+        self._waiting_since = None

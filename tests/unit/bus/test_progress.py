@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from shared.bus.port import Message
+from shared.bus.progress import Progress
+
+P = ("metrics", 0)
+Q = ("metrics", 1)
+
+
+def batch(*offsets: int) -> list[Message]:
+    return [Message(*P, offset, None, None, 0) for offset in offsets]
+
+
+def reading(*, start: int = 0, end: int = 0) -> Progress:
+    it = Progress(stalled_after=60)
+    it.assigned({P})
+    it.measured({P: end}, {P: start})
+    return it
+
+
+def test_lag_counts_from_where_the_group_began_until_it_has_handled_something() -> None:
+    it = reading(start=100, end=130)
+    assert it.lag() == 30
+    it.begun()
+    it.finished(batch(*range(100, 120)), handled=True)
+    assert it.lag() == 10
+
+
+def test_a_batch_that_was_not_handled_is_still_lag() -> None:
+    it = reading(end=5)
+    it.begun()
+    it.finished(batch(0, 1, 2), handled=False)
+    assert it.lag() == 5
+
+
+def test_where_it_begins_must_be_known_first() -> None:
+    it = Progress(60)
+    it.assigned({P})
+    it.measured({P: 1000}, {})
+    assert it.lag() == 0
+    it.measured({P: 1000}, {P: 990})
+    assert it.lag() == 10
+
+
+def test_partitions_given_away_do_not_count() -> None:
+    it = reading(end=5)
+    it.assigned({Q})
+    assert it.lag() == 0
+
+
+def test_it_stands_still_when_messages_wait_and_nobody_works() -> None:
+    it = reading(end=5)
+    assert not it.stalled(0)
+    assert not it.stalled(59)
+    assert it.stalled(60)
+
+
+def test_a_handler_at_work_is_no_stall_and_begins_the_wait_anew() -> None:
+    it = reading(end=5)
+    assert not it.stalled(0)
+    it.begun()
+    assert not it.stalled(1000)
+    it.finished(batch(0, 1), handled=True)
+    assert not it.stalled(1001)
+    assert not it.stalled(1060)
+    assert it.stalled(1061)
+
+
+def test_two_handlers_may_be_at_work() -> None:
+    it = reading(end=5)
+    it.begun()
+    it.begun()
+    it.finished(batch(0), handled=True)
+    assert not it.stalled(0)
+    assert not it.stalled(1000)
+
+
+def test_nothing_to_read_is_no_stall() -> None:
+    it = reading(end=1)
+    assert not it.stalled(0)
+    it.begun()
+    it.finished(batch(0), handled=True)
+    assert not it.stalled(10_000)
+
+
+def test_a_broker_that_is_away_is_an_excuse() -> None:
+    it = reading(end=5)
+    it.stalled(0)
+    it.excused()
+    assert not it.stalled(100)
+    assert it.stalled(160)
