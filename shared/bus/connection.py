@@ -11,12 +11,14 @@ from aiokafka import errors
 from aiokafka.client import collect_hosts
 from aiokafka.conn import create_conn
 
+from shared.bus import narration
 from shared.bus.port import BusError
 from shared.runtime.settings import KafkaSettings
 
 
 def arguments(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
     """Keyword arguments of aiokafka's clients. Raises ``BusError`` (permanent) where a certificate cannot be used."""
+    narration.calm()
     out: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
         "client_id": client_id,

@@ -15,7 +15,7 @@ from typing import Any
 import faust
 from mode import CrashingSupervisor
 
-from shared.bus import connection
+from shared.bus import connection, narration
 from shared.bus.port import BusError, Message
 from shared.bus.progress import Progress
 from shared.bus.tuned_faust import App
@@ -39,6 +39,7 @@ def stream_app(settings: Settings, name: str, *, session_timeout: float = 10.0) 
 
     ``session_timeout``: seconds after which the broker gives the partitions of a silent member to another.
     """
+    narration.calm()
     kafka = settings.kafka
     app = App(
         f"lapwing-{name}",
