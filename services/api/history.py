@@ -43,6 +43,9 @@ _OF_ROLLUPS = {
 _OF_ONE_ROLLUP = {a: f"r.{a}" for a in AGGREGATES} | {"sum": "r.avg * r.count", "count": "toFloat64(r.count)"}
 _GRAIN_MS = {"1m": 60_000, "1h": 3_600_000}
 
+_MANY = 20_000
+"""Rows from which on they are put together off the event loop."""
+
 Weighted = tuple[float, int]
 """A bucket's value, and how many readings are behind it."""
 
@@ -105,17 +108,24 @@ class History:
         parts = await asyncio.gather(
             *(self._queries.rows(*_question(metric, hosts, aggregate, s, step_ms)) for s in stretches)
         )
-        meet = _MEET[aggregate]
-        found: dict[tuple[str, str], dict[int, Weighted]] = {}
-        for rows in parts:
-            for host, label, at, values, counts in rows:
-                fresh = dict(zip(at, zip(values, counts, strict=True), strict=True))
-                of_one = found.setdefault((host, label), {})
-                for bucket in of_one.keys() & fresh.keys():
-                    a, b = of_one[bucket], fresh[bucket]
-                    fresh[bucket] = (meet(a, b), a[1] + b[1])
-                of_one.update(fresh)
-        return found
+        if sum(map(len, parts)) > _MANY:
+            return await asyncio.to_thread(_met, parts, _MEET[aggregate])
+        return _met(parts, _MEET[aggregate])
+
+
+def _met(
+    parts: Sequence[Sequence[tuple[Any, ...]]], meet: Callable[[Weighted, Weighted], float]
+) -> dict[tuple[str, str], dict[int, Weighted]]:
+    """Rows of consecutive tiers, by host and label and bucket."""
+    found: dict[tuple[str, str], dict[int, Weighted]] = {}
+    for rows in parts:
+        for host, label, bucket, value, n in rows:
+            of_one = found.get((host, label))
+            if of_one is None:
+                of_one = found[host, label] = {}
+            known = of_one.get(bucket)
+            of_one[bucket] = (value, n) if known is None else (meet(known, (value, n)), known[1] + n)
+    return found
 
 
 def _question(

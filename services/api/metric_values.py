@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from services.api.live import HostState
-from shared.schemas.metrics import CATALOGUE, Metric
+from shared.schemas.metrics import BY_NAME, CATALOGUE, Metric
 
 Reader = Callable[[HostState], Iterable[tuple[str, float]]]
 """``(label, value)`` pairs; the label is empty for a host's own metrics."""
@@ -54,11 +54,32 @@ SECTION: dict[str, str] = {m.name: m.section for m in CATALOGUE}
 
 
 def top(hosts: Iterable[HostState], metric: str, limit: int, *, greatest: bool = True) -> list[Ranked]:
-    """The ``limit`` greatest (smallest) values over ``hosts``, in order."""
-    read, section = READERS[metric], SECTION[metric]
-    pick = heapq.nlargest if greatest else heapq.nsmallest
-    found = [(value, index, host, label) for index, host in enumerate(hosts) for label, value in read(host)]
-    return [
-        Ranked(value, host, label, host.score_ts if section == "score" else host.sections[section].ts)
-        for value, _, host, label in pick(limit, found, key=lambda f: f[0])
-    ]
+    """The ``limit`` greatest (smallest) values over ``hosts``, in order; of equals, who comes first."""
+    everyone = list(hosts)
+    pick, sign = (heapq.nlargest, -1) if greatest else (heapq.nsmallest, 1)
+    if BY_NAME[metric].label is None:
+        read = READERS[metric]
+        scalars = [(value, sign * i) for i, host in enumerate(everyone) for _, value in read(host)]
+        best = [(value, everyone[sign * i], "") for value, i in pick(limit, scalars)]
+    else:
+        # Written out, because a call a host would cost more than the ranking.
+        section, field = SECTION[metric], attrgetter(BY_NAME[metric].field)
+        entries = [
+            (value, sign * i, sign * n)
+            for i, host in enumerate(everyone)
+            if (reading := host.sections.get(section)) is not None
+            for n, value in enumerate(map(field, _entries(section, reading.value)))
+            if value is not None
+        ]
+        label = attrgetter(BY_NAME[metric].label or "")
+        best = [
+            (value, host, str(label(list(_entries(section, host.section(section)))[sign * n])))
+            for value, i, n in pick(limit, entries)
+            for host in [everyone[sign * i]]
+        ]
+    return [Ranked(value, host, label_of, _seen(host, metric)) for value, host, label_of in best]
+
+
+def _seen(host: HostState, metric: str) -> int:
+    section = SECTION[metric]
+    return host.score_ts if section == "score" else host.sections[section].ts
