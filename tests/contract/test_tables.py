@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,3 +113,28 @@ async def test_the_rollups_know_every_metric(store: Store) -> None:
             assert count == 1 and figures == [sent] * 4, column
     ((count, p50, p99),) = await store.query("SELECT count, p50, p99 FROM rollup_1m WHERE metric = 'cpu.percent'")
     assert (count, p50, p99) == (1, pytest.approx(23.4), pytest.approx(23.4))
+
+
+async def test_the_views_for_people_show_real_units_and_every_repeat_once(store: Store) -> None:
+    for _ in range(2):
+        await store.insert_lines("landing_metrics", encode(host_sample(swap=None)))
+    ((cpu, load, swap, cores),) = await store.query(
+        "SELECT cpu_percent, load1, swap_percent, cpu_per_core_percent FROM v_samples"
+    )
+    assert (cpu, load, swap, cores) == (23.4, 0.92, None, [40.0, 21.6, 20.0, 12.0])
+    assert await store.query("SELECT percent FROM v_disks ORDER BY mountpoint") == [(64.2,), (45.0,)]
+    assert await store.query("SELECT celsius, high_celsius FROM v_temperatures ORDER BY sensor") == [
+        (52.0, 84.0),
+        (38.9, None),
+    ]
+
+
+async def test_every_view_can_be_read_and_is_documented(store: Store) -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "clickhouse.md").read_text()
+    views = await store.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View' ORDER BY name"
+    )
+    assert views
+    for (view,) in views:
+        await store.query(f"SELECT * FROM {view} LIMIT 1")
+        assert f"`{view}`" in documented, view

@@ -1,0 +1,270 @@
+"""What it costs to keep an event: the whole path from the Kafka protocol through Faust into chDB, and its parts.
+
+``python -m benchmarks.ingest [path|parts|day|idle …]`` prints tables; CPU is this process's own, broker included where
+it says so. Targets: 150 us an event with one a message, 85 with five, 1.4 bytes a stored sample.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import msgspec
+import psutil
+from aiokafka import AIOKafkaProducer
+
+from benchmarks.fleet import fleet, numbers_in
+from services.ingest.gate import DAY_MS, Gate
+from services.ingest.rollups import Rollups
+from services.ingest.service import build
+from shared.broker.embedded import EmbeddedBroker
+from shared.bus.port import Message
+from shared.runtime import selfmetrics
+from shared.runtime.clock import ManualClock, SystemClock
+from shared.runtime.settings import Settings
+from shared.schemas.sample import HostSample
+from shared.schemas.topics import ALL_TOPICS, METRICS
+from shared.store.clickhouse import open_store
+from shared.store.migrate import migrate
+from shared.store.port import Store
+
+BATCH = 2000
+HOSTS = 200
+TABLES = ("samples", "network", "disk_io", "processes", "disks", "gpus", "temperatures", "systems")
+
+
+def main(*names: str) -> None:
+    parts = {"path": _path, "parts": _parts, "day": _day, "idle": _idle}
+    for name in names or parts:
+        # Each in a process of its own: chDB is one engine a process, and what one leaves behind is not the next one's.
+        process = multiprocessing.get_context("spawn").Process(target=_run, args=(name,))
+        process.start()
+        process.join()
+        if process.exitcode:
+            sys.exit(process.exitcode)
+
+
+def _run(name: str) -> None:
+    logging.disable(logging.ERROR)
+    asyncio.run({"path": _path, "parts": _parts, "day": _day, "idle": _idle}[name]())
+
+
+def _today() -> int:
+    """Midnight, so that generated seconds are of one day and never in the future for long."""
+    return int(time.time()) // 86_400 * 86_400_000
+
+
+@asynccontextmanager
+async def _store() -> AsyncIterator[tuple[Settings, Store]]:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder))
+        store = await open_store(settings, "benchmark")
+        await migrate(settings, store)
+        try:
+            yield settings, store
+        finally:
+            await store.close()
+
+
+def _row(*cells: object) -> None:
+    print("| " + " | ".join(str(c) for c in cells) + " |", flush=True)
+
+
+def _cpu() -> float:
+    return time.process_time()
+
+
+async def _parts() -> None:
+    """Gate, insert and rollups by themselves."""
+    _row("part", "CPU us an event", "note")
+    _row("---", "---:", "---")
+    lines = list(fleet(HOSTS, 100, _today()))
+    mean = sum(map(len, lines)) / len(lines)
+    gate = Gate((HostSample,), HostSample, max_future_ms=DAY_MS, max_age_ms=10 * DAY_MS)
+    for pack in (1, 5):
+        values = [b"\n".join(lines[i : i + pack]) for i in range(0, len(lines), pack)]
+        batch = [Message(METRICS.name, 0, n, b"h", value, 0) for n, value in enumerate(values)]
+        began = _cpu()
+        gate.sort(batch, _today())
+        _row(f"gate, {pack} a message", f"{1e6 * (_cpu() - began) / len(lines):.1f}", f"{mean:.0f} bytes an event")
+    async with _store() as (_, store):
+        for size in (2, 200, 2000, 5000):
+            portions = _portions(lines, size, 40 if size == 2 else 10)
+            await store.insert_lines("landing_metrics", portions[0])
+            began = _cpu()
+            for portion in portions:
+                await store.insert_lines("landing_metrics", portion)
+            each = (_cpu() - began) / len(portions)
+            _row(f"insert, {size} at once", f"{1e6 * each / size:.1f}", f"{1e3 * each:.0f} ms an insert")
+    async with _store() as (_, store):
+        hosts, minutes = 300, 4
+        start = _today()
+        for portion in _batches(fleet(hosts, 60 * minutes, start), BATCH):
+            await store.insert_lines("landing_metrics", portion)
+        names = {f"{n + 1:08x}5a69788796a5b4c3d2e1f001" for n in range(hosts)}
+        rollups = Rollups(store, ManualClock(start + 3_600_000), max_age_ms=14 * DAY_MS)
+        began = _cpu()
+        for minute in range(minutes):
+            rollups.touch("samples", {start // 60_000 + minute: names})
+            await rollups.round()
+        _row(
+            "rollups, minute and open hour", f"{1e6 * (_cpu() - began) / (hosts * 60 * minutes):.1f}", f"{hosts} hosts"
+        )
+
+
+def _portions(lines: Sequence[bytes], size: int, most: int) -> list[bytes]:
+    return [b"\n".join(lines[i : i + size]) for i in range(0, len(lines), size)][:most]
+
+
+def _batches(lines: Iterator[bytes], size: int) -> Iterator[bytes]:
+    while batch := list(itertools.islice(lines, size)):
+        yield b"\n".join(batch)
+
+
+async def _path() -> None:
+    """Producer and broker in a process of their own; here are Faust, the gate, chDB and nothing else."""
+    _row("whole path", "CPU us an event", "events/s a core", "events")
+    _row("---", "---:", "---:", "---:")
+    for pack in (1, 5):
+        await _one_path(pack, 40_000)
+
+
+async def _one_path(pack: int, events: int) -> None:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    producer = context.Process(target=_produce, args=(theirs, pack), daemon=True)
+    producer.start()
+    address: str = await asyncio.to_thread(ours.recv)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings.model_validate(
+            {
+                "data_dir": folder,
+                "kafka": {"bootstrap_servers": address},
+                "ingest": {"batch_events": BATCH // pack, "batch_seconds": 10},
+            }
+        )
+        store = await open_store(settings, "benchmark")
+        await migrate(settings, store)
+        service = build(settings, clock=ManualClock(_today() + DAY_MS))
+        await service.start()
+        _seen[0] = selfmetrics.INGEST_EVENTS.value("landing_metrics")
+        # The broker keeps little, so it is filled and emptied in turns; only the emptying is paid for here.
+        await _turn(ours, 2 * BATCH)
+        stored = 2 * BATCH
+        began = _cpu()
+        while stored < events:
+            stored += BATCH * 4
+            await _turn(ours, stored)
+        used = _cpu() - began
+        counted = stored - 2 * BATCH
+        what = f"{pack} a message, {BATCH} events a batch"
+        _row(what, f"{1e6 * used / counted:.0f}", f"{counted / used:.0f}", counted)
+        await service.stop()
+        await store.close()
+        ours.send(0)
+        await asyncio.to_thread(producer.join)
+
+
+_seen = [0.0]
+
+
+async def _turn(pipe: Connection, until: int) -> None:
+    """Have events sent until there are so many, and wait until they are stored."""
+    pipe.send(until)
+    while selfmetrics.INGEST_EVENTS.value("landing_metrics") - _seen[0] < until:
+        await asyncio.sleep(0.05)
+
+
+def _produce(pipe: Connection, pack: int) -> None:
+    asyncio.run(_producing(pipe, pack))
+
+
+async def _producing(pipe: Connection, pack: int) -> None:
+    """The broker, and who fills it up to the number of events that comes through ``pipe``; 0 ends it."""
+    broker = EmbeddedBroker(ALL_TOPICS, partitions=4)
+    out = AIOKafkaProducer(bootstrap_servers=broker.address, compression_type="zstd", linger_ms=20)
+    await out.start()
+    pipe.send(broker.address)
+    lines = fleet(HOSTS, 10**6, _today())
+    sent = 0
+    while goal := await asyncio.to_thread(pipe.recv):
+        while sent < goal:
+            # A round of the fleet is a line of each host: `pack` rounds make one message of each.
+            rounds = [[next(lines) for _ in range(HOSTS)] for _ in range(pack)]
+            for host, message in enumerate(zip(*rounds, strict=True)):
+                await out.send(METRICS.name, b"\n".join(message), key=str(host).encode())
+            sent += pack * HOSTS
+        await out.flush()
+    await out.stop()
+    broker.close()
+
+
+async def _day() -> None:
+    """Bytes a stored sample: two hosts for a day, one event a second each, all parts merged."""
+    hosts, seconds = 2, 86_400
+    async with _store() as (_, store):
+        samples = events = 0
+        lines = fleet(hosts, seconds, _today() - DAY_MS)
+        while batch := list(itertools.islice(lines, 5000)):
+            events += len(batch)
+            samples += sum(numbers_in(msgspec.json.decode(line)) - 3 for line in batch[::10]) * 10
+            await store.insert_lines("landing_metrics", b"\n".join(batch))
+        for table in TABLES:
+            await store.command(f"OPTIMIZE TABLE {table} FINAL")
+        sizes = dict(
+            await store.query(
+                "SELECT table, sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase() "
+                "GROUP BY table"
+            )
+        )
+        _row("table", "bytes an event", "bytes a sample")
+        _row("---", "---:", "---:")
+        for table in TABLES:
+            _row(table, f"{sizes[table] / events:.1f}", f"{sizes[table] / samples:.3f}")
+        total = sum(sizes[table] for table in TABLES)
+        _row("all", f"{total / events:.1f}", f"{total / samples:.3f}")
+        _row("samples an event", f"{samples / events:.0f}", "")
+
+
+async def _idle() -> None:
+    """One host, one event a second, through the embedded broker in this process: what ingest and the store cost."""
+    _row("one host, 1 event/s", "CPU % of a core", "RSS MB")
+    _row("---", "---:", "---:")
+    with tempfile.TemporaryDirectory() as folder:
+        broker = EmbeddedBroker(ALL_TOPICS, partitions=4)
+        settings = Settings.model_validate({"data_dir": folder, "kafka": {"bootstrap_servers": broker.address}})
+        store = await open_store(settings, "benchmark")
+        await migrate(settings, store)
+        service = build(settings, clock=SystemClock())
+        await service.start()
+        out = AIOKafkaProducer(bootstrap_servers=broker.address, compression_type="zstd")
+        await out.start()
+        lines = fleet(1, 10**6, int(time.time()) * 1000)
+        process = psutil.Process(os.getpid())
+        for seconds in (15, 120):
+            began, used = time.perf_counter(), process.cpu_times()
+            for _ in range(seconds):
+                await out.send(METRICS.name, next(lines), key=b"h")
+                await asyncio.sleep(1)
+            now = process.cpu_times()
+            share = (now.user + now.system - used.user - used.system) / (time.perf_counter() - began)
+        what = f"ingest, store and broker, an insert each {settings.ingest.batch_seconds:g} s"
+        _row(what, f"{100 * share:.1f}", f"{process.memory_info().rss / 1e6:.0f}")
+        await service.stop()
+        await out.stop()
+        await store.close()
+        broker.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
