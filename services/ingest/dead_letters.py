@@ -67,9 +67,10 @@ class DeadLetters:
             return
         now_ms = self._clock.now_ms()
         for start in range(0, len(letters), AT_ONCE):
-            async with asyncio.TaskGroup() as group:
-                for letter in letters[start : start + AT_ONCE]:
-                    group.create_task(self._one(topic, letter, now_ms))
+            sending = [self._one(topic, letter, now_ms) for letter in letters[start : start + AT_ONCE]]
+            for outcome in await asyncio.gather(*sending, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
         for letter in letters:
             selfmetrics.INGEST_DEAD_LETTERS.add(1, topic.name, letter.stage)
         log.warning(
