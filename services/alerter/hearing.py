@@ -28,6 +28,9 @@ class Hearing:
         self._ends = ends
         self._next: dict[Place, int] = {}
         self._asked: tuple[float, Mapping[Place, int]] | None = None
+        self._ours: frozenset[Place] = frozenset()
+        self.lost: frozenset[Place] = frozenset()
+        """Partitions that the last check found to be somebody else's now."""
 
     def processed(self, batch: Iterable[Message]) -> None:
         for message in batch:
@@ -45,6 +48,8 @@ class Hearing:
         """
         before, ends = self._asked, await self._ends.ends()
         self._asked = (now, ends)
+        if ends:
+            self.lost, self._ours = self._ours - ends.keys(), frozenset(ends)
         if not ends or before is None or before[1].keys() != ends.keys():
             return None
         for place, end in before[1].items():

@@ -203,6 +203,8 @@ class Alerter:
                 self._evaluator.silence.deaf()
             else:
                 self._heard = asked
+                if self._hearing.lost:
+                    self._evaluator.silence.lose_sight()
                 if until is not None:
                     self._evaluator.silence.listened(until)
             await asyncio.sleep(HEAR_SECONDS)

@@ -168,3 +168,27 @@ async def test_a_broker_that_is_away_is_heard_of() -> None:
     ends.away = False
     assert await hearing.check(14) is None
     assert await hearing.check(16) == 14
+
+
+async def test_partitions_that_went_to_another_are_noticed_once() -> None:
+    ends = FakeEnds(metrics=0)
+    ends.now["metrics", 1] = 0
+    hearing = Hearing(ends)
+    await hearing.check(10)
+    ends.now.clear()  # while the group forms anew, nobody has anything
+    await hearing.check(12)
+    assert not hearing.lost
+    ends.now = {("metrics", 1): 0}
+    await hearing.check(14)
+    assert hearing.lost == {("metrics", 0)}
+    await hearing.check(16)
+    assert not hearing.lost
+
+
+def test_hosts_that_may_be_anothers_business_are_not_silent() -> None:
+    watch = Watch(SILENCE_RULE)
+    watch.sample("h1")
+    watch.evaluator.silence.lose_sight()
+    assert watch.tick(600) == []
+    watch.sample("h1")
+    assert [a.state for a in watch.tick(61)] == ["firing"]
