@@ -34,7 +34,7 @@ _TRAITS: dict[str, Trait] = {
     "swap.percent": Trait(10, 1, most=100),
     "swap.in_bytes_per_s": Trait(4 * _MIB, 0.5, ratio=True),
     "swap.out_bytes_per_s": Trait(4 * _MIB, 0.5, ratio=True),
-    "pressure.cpu_some_avg10": Trait(35, 4, most=100),
+    "pressure.cpu_some_avg10": Trait(50, 5, most=100),
     "pressure.memory_some_avg10": Trait(10, 1, most=100),
     "pressure.io_some_avg10": Trait(30, 4, most=100),
     "processes.count": Trait(40, 0.08, ratio=True, falls=True),

@@ -89,6 +89,7 @@ def batches(
     app.fetch_wait_ms = min(app.fetch_wait_ms, max(50, round(seconds * 500)))
 
     async def process(stream: Any) -> None:
+        _wait_for_the_first(stream)
         async for events in stream.noack_take(size, within=seconds - app.fetch_wait_ms / 1000):
             batch = [_message(event.message) for event in events]
             handled = False
@@ -103,6 +104,25 @@ def batches(
 
     channel = app.topic(*(t.name for t in topics), key_type=bytes, value_type=bytes)
     app.agent(channel, name=f"{app.conf.id}.{'.'.join(t.name for t in topics)}")(process)
+
+
+def _wait_for_the_first(stream: Any) -> None:
+    """``noack_take`` looks for events every so often; let it sleep while there are none."""
+    arrived = asyncio.Event()
+    wait_for_stopped = stream.wait_for_stopped
+
+    async def note(value: Any) -> Any:
+        arrived.set()
+        return value
+
+    async def wait(*waitables: Any, **timeout: Any) -> Any:
+        # Cleared first: what arrives from here on is either taken after this wait or wakes the next one.
+        await arrived.wait()
+        arrived.clear()
+        return await wait_for_stopped(*waitables, **timeout)
+
+    stream.add_processor(note)
+    stream.wait_for_stopped = wait
 
 
 class StreamService:
