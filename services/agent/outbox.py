@@ -46,11 +46,11 @@ class Verdict(Enum):
 
 class Outbox:
     def __init__(
-        self, publisher: Publisher, spool: Spool, *, host_id: str, clock: Clock, interval: float = 1.0, pack: int = 1
+        self, publisher: Publisher, spool: Spool, *, clock: Clock, interval: float = 1.0, pack: int = 1
     ) -> None:
         self._publisher = publisher
         self._spool = spool
-        self._key = host_id
+        self._key = ""
         self._clock = clock
         self._interval = interval
         self._pack = pack
@@ -75,11 +75,10 @@ class Outbox:
         """Events given up since the start, for whatever reason."""
         return self._dropped + self._spool.lost.total
 
-    def start(self) -> None:
+    def start(self, host_id: str) -> None:
+        """The spool is open; every message is this host's."""
+        self._key = host_id
         self._task = asyncio.create_task(self._run(), name="agent-outbox")
-
-    async def open(self) -> None:
-        await self.on_disk(self._spool.open)
 
     def put(self, line: bytes) -> None:
         """Take an event. Never waits."""

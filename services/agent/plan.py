@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 import psutil
 
-from services.agent.collectors import portable
 from services.agent.collectors.base import Collector
 from services.agent.collectors.cpu import CpuCollector
 from services.agent.collectors.disk_io import DiskIoCollector
@@ -47,6 +46,8 @@ def collectors(settings: AgentSettings, paths: HostPaths) -> Iterable[Collector]
             TemperaturesCollector(paths.sys),
         )
     else:
+        from services.agent.collectors import portable
+
         yield from portable.collectors()
     yield processes_collector(paths, redactor, settings.top_processes)
     yield GpusCollector()

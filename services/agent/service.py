@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from services.agent import plan
 from services.agent.collectors.base import Collector
@@ -73,19 +74,13 @@ class AgentService:
         health.dependencies["agent bus"] = self._bus
 
     async def start(self) -> None:
-        identity = await asyncio.to_thread(self._open)
         interval = self._settings.interval
         self._outbox = Outbox(
-            self._publisher,
-            self._spool,
-            host_id=identity.host_id,
-            clock=self._clock,
-            interval=interval,
-            pack=self._settings.pack,
+            self._publisher, self._spool, clock=self._clock, interval=interval, pack=self._settings.pack
         )
-        await self._outbox.open()
+        identity = await self._outbox.on_disk(self._open)
         await self._publisher.start()
-        self._outbox.start()
+        self._outbox.start(identity.host_id)
         assert self._numbers is not None
         self._sampler = Sampler(
             identity,
@@ -117,7 +112,9 @@ class AgentService:
             self._sampler.stop()
         if self._outbox is not None:
             if self._numbers is not None:
-                await self._outbox.on_disk(self._numbers.close)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(STOP_WITHIN / 4):
+                        await self._outbox.on_disk(self._numbers.close)
             await self._outbox.stop(STOP_WITHIN)
             self._outbox = None
         await self._publisher.stop()
@@ -126,6 +123,7 @@ class AgentService:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._numbers = Numbers(self._directory / "sequence", self._clock.now_ms())
         self._numbers.reserve()
+        self._spool.open()
         return identify(self._settings, self._paths, self._directory)
 
     async def _tick(self, sampler: Sampler, outbox: Outbox, numbers: Numbers) -> None:

@@ -9,7 +9,9 @@ import importlib.util
 import logging
 import math
 import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from services.agent.collectors.base import text
@@ -57,7 +59,7 @@ def ask_nvml() -> Devices:
     """Raises ``NotAvailable`` without the Python library or the driver's."""
     if importlib.util.find_spec("pynvml") is None:
         raise NotAvailable(LIBRARY_MISSING)
-    if not _driver_library():
+    if not _driver_there():
         raise NotAvailable(NO_DEVICE)
     import pynvml as nvml
 
@@ -71,14 +73,9 @@ def ask_nvml() -> Devices:
         nvml.nvmlShutdown()
 
 
-def _driver_library() -> bool:
-    import ctypes
-
-    try:
-        ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError:
-        return False
-    return True
+def _driver_there() -> bool:
+    """Asked of the device files: loading the library to find out costs more than most hosts have use for."""
+    return sys.platform != "linux" or any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
 
 
 def _of_nvml(nvml: Any, id: int) -> dict[str, Any]:

@@ -38,10 +38,10 @@ async def build(publisher: FakePublisher, clock: ManualClock, tmp_path: Path) ->
 
     async def make(**more: Any) -> Outbox:
         spool = Spool(tmp_path / "spool", more.pop("max_bytes", 1 << 24), 3600.0, clock)
-        outbox = Outbox(publisher, spool, host_id="host-1", clock=clock, **more)
+        outbox = Outbox(publisher, spool, clock=clock, **more)
         built.append(outbox)
-        await outbox.open()
-        outbox.start()
+        await outbox.on_disk(spool.open)
+        outbox.start("host-1")
         return outbox
 
     yield make
