@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], within: float = 10.0, every: float = 0.02, *, that: str = ""
+    condition: Callable[[], T | Awaitable[T]], within: float = 30.0, every: float = 0.02, *, that: str = ""
 ) -> T:
     """The first truthy value of ``condition`` (plain or async), asked ``every`` so many seconds.
 
