@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.alerter.absence import Silence
+from services.alerter.inhibition import FINDING
 from services.alerter.readings import Values, reader_of, section_of
 from services.alerter.rules import Language, Rule, at_least, matches
 from services.alerter.state import Change, Episode, Policy, Reason, Verdict, end, step
@@ -28,13 +29,13 @@ log = logging.getLogger(__name__)
 STALE_MS = 300_000
 """A pause between readings that does not interrupt "it lasted"; longer where a section comes more rarely."""
 
-ANOMALY_STALE_MS = 6 * 3_600_000
+ANOMALY_STALE_MS = 3_600_000
 FORGET_AFTER_S = 7 * 86_400.0
 _MOST_CONTRIBUTIONS = 5
 _REMEMBERED_ANOMALIES = 64
 
 Key = tuple[str, str]
-"""``(rule, instance)``: the mountpoint, the device, the anomaly's finding; empty where there is only one."""
+"""``(rule, instance)``: the mountpoint, the device; empty where there is only one."""
 
 
 @dataclass(slots=True)
@@ -194,18 +195,19 @@ class Evaluator:
                 yield from self._step(host, rule, key, probe.policy, Verdict.GONE, at, None, stale_ms)
 
     def _judge_anomaly(self, host: _Host, rule: Rule, anomaly: Anomaly, closes: bool) -> Iterator[Alert]:
+        """One alert a host and rule, whatever the number of its anomalies and however their findings change."""
         assert rule.anomaly
-        key = (rule.name, anomaly.finding)
+        key = (rule.name, "")
         members = host.open_anomalies.setdefault(key, set())
         wanted = (
             not closes
             and at_least(anomaly.severity, rule.anomaly.severity)
             and (not rule.anomaly.findings or anomaly.finding in rule.anomaly.findings)
-            and self._applies(rule, host, anomaly.finding)
+            and self._applies(rule, host, "")
         )
         if wanted:
             members.add(anomaly.anomaly_id)
-        elif closes or not self._applies(rule, host, anomaly.finding):
+        elif closes:
             members.discard(anomaly.anomaly_id)
         # A severity that falls while the anomaly lasts does not end the alert: the anomaly does.
         verdict = Verdict.BEYOND if wanted else Verdict.BETWEEN if members else Verdict.CALM
@@ -319,6 +321,8 @@ class Evaluator:
             return
         if after is None:
             yield self._ended(host, key, change)
+            if change.reason is Reason.GAP and verdict is Verdict.BEYOND:
+                yield from self._step(host, rule, key, policy, verdict, at, value, stale_ms, anomaly)
         else:
             alert = self._event(host, rule, key, after.started_at, change, anomaly)
             host.told[key] = alert
@@ -363,8 +367,10 @@ class Evaluator:
         )
         previous = host.told.get(key)
         annotations = {"summary": summary, "title": texts.title, "advice": texts.advice}
+        labels = self._labels(rule, host, key[1])
         if anomaly is not None:
             annotations |= _evidence(anomaly)
+            labels[FINDING] = anomaly.finding
         elif previous is not None:
             annotations = {**previous.annotations, **annotations}
         return Alert(
@@ -378,7 +384,7 @@ class Evaluator:
             state=change.state,
             previous_state=change.previous,
             severity=rule.severity,
-            labels=self._labels(rule, host, key[1]),
+            labels=labels,
             annotations={k: v for k, v in annotations.items() if v},
             value=change.value,
             threshold=threshold,
@@ -445,7 +451,6 @@ def _evidence(anomaly: Anomaly) -> dict[str, str]:
     return {
         "description": anomaly.summary,
         "contributions": "\n".join(contributions),
-        "finding": anomaly.finding,
         "top_processes": "\n".join(
             f"{p.name} (pid {p.pid}): {p.cpu_percent:.0f} % cpu, {p.memory_percent:.1f} % memory"
             for p in anomaly.top_processes[:_MOST_CONTRIBUTIONS]

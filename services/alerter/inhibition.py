@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from services.alerter.rules import at_least
 from shared.schemas.alert import Alert
 
-_NOT_THE_SUBJECT = ("alertname", "severity")
+FINDING = "finding"
+"""Label of what an anomaly was about when it was told; it may change while the anomaly lasts."""
+
+_NOT_THE_SUBJECT = ("alertname", "severity", FINDING)
 
 
 def inhibitor(alert: Alert, others: Iterable[Alert]) -> Alert | None:

@@ -131,6 +131,16 @@ def test_the_worse_of_two_says_it() -> None:
     assert dispatcher.take(NOW + 50) == []
 
 
+def test_a_worse_anomaly_says_it_whatever_its_finding() -> None:
+    dispatcher = Dispatcher(["webhook"])
+    both = [
+        alert("w", rule="anomaly", condition="anomaly", labels={"finding": "unusual"}),
+        alert("c", rule="anomaly_critical", condition="anomaly", severity="critical", labels={"finding": "cpu"}),
+    ]
+    dispatcher.offer(both, NOW)
+    assert told(dispatcher.take(NOW + 5)) == [("webhook", "firing", ["c"])]
+
+
 def test_two_disks_do_not_hide_each_other() -> None:
     dispatcher = Dispatcher(["webhook"])
     dispatcher.offer(

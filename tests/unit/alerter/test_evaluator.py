@@ -89,6 +89,7 @@ def test_a_section_that_comes_every_ten_minutes_is_given_its_time() -> None:
         watch.sample(**sections)
         watch.tick()
         watch.clock.advance(60)
+    # The rhythm is known from the second time on; the pause before that could have been anything.
     assert watch.states() == ["pending", "inactive", "pending", "firing"]
 
 
@@ -294,7 +295,30 @@ def test_findings_can_be_chosen() -> None:
     rule = ANOMALY_RULE.replace("{severity: warning}", "{severity: info, findings: [cpu_overload]}")
     watch = Watch(rule)
     assert watch.anomaly("open", finding="unusual") == []
-    assert [a.labels["instance"] for a in watch.anomaly("open", finding="cpu_overload")] == ["cpu_overload"]
+    assert [a.labels["finding"] for a in watch.anomaly("open", finding="cpu_overload")] == ["cpu_overload"]
+
+
+def test_a_finding_that_changes_is_still_the_same_anomaly() -> None:
+    watch = Watch(ANOMALY_RULE)
+    watch.anomaly("open", finding="unusual")
+    watch.clock.advance(5)
+    assert watch.anomaly("update", finding="cpu_overload") == []
+    watch.clock.advance(5)
+    watch.anomaly("close", finding="memory_pressure")
+    assert [a.state for a in watch.tick(20)] == ["resolved"]
+    assert watch.evaluator.open == 0
+
+
+def test_two_anomalies_at_once_are_one_alert_until_both_are_over() -> None:
+    watch = Watch(ANOMALY_RULE)
+    watch.anomaly("open")
+    watch.clock.advance(1)
+    watch.anomaly("open", anomaly_id="a2")
+    watch.clock.advance(1)
+    watch.anomaly("close")
+    assert watch.tick(60) == []
+    watch.anomaly("close", anomaly_id="a2")
+    assert [a.state for a in watch.tick(20)] == ["resolved"]
 
 
 def test_memory_is_bounded_and_says_so() -> None:
