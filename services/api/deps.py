@@ -37,6 +37,8 @@ class Deps:
     logins: Limiter
     listening: list[str] = field(default_factory=list)
     """Names and addresses this API answers to, once it listens."""
+    ready: bool = True
+    """False while the service starts: whoever asks already is told to wait a moment."""
 
 
 def make(

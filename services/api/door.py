@@ -16,7 +16,7 @@ from services.api import messages
 from services.api.ask import Ask
 from services.api.auth.principal import LOCAL_ADMIN, Principal
 from services.api.deps import Deps
-from services.api.errors import ApiError, forbidden, unauthorized
+from services.api.errors import ApiError, forbidden, unauthorized, unavailable
 from services.api.messages import Language
 from services.api.parameters import shortened
 from services.api.responses import failure, refusal
@@ -100,6 +100,8 @@ class Door:
                 await _refuse_body(receive, send, language, most)
                 return
             if path.startswith("/api/"):
+                if not self._deps.ready:
+                    raise unavailable(messages.STARTING, 1)
                 scope["lapwing.principal"] = self._principal(scope, path)
         except ApiError as error:
             await refusal(error, language)(scope, receive, send)

@@ -60,8 +60,13 @@ class Feed:
             if isinstance(event, BadLine):
                 selfmetrics.API_BAD_EVENTS.add(1, message.topic)
                 log.debug("a line on a topic cannot be read", extra={"topic": message.topic, "reason": event.reason})
-            else:
+                continue
+            try:
                 take(event)
+            except Exception:
+                # Whatever is wrong with this one, the next must still be heard.
+                selfmetrics.API_BAD_EVENTS.add(1, message.topic)
+                log.exception("an event could not be taken", extra={"topic": message.topic})
 
     def _sample(self, sample: HostSample) -> None:
         host, newest = self._live.sample(sample, self._clock.now_ms())

@@ -26,17 +26,14 @@ class OwnHost:
     @staticmethod
     def of(settings: Settings) -> OwnHost:
         root = settings.agent.root
-        for file in (root / "etc/machine-id", root / "var/lib/dbus/machine-id"):
-            if machine_id := _text(file):
-                break
-        else:
-            machine_id = ""
+        files = (root / "etc/machine-id", root / "var/lib/dbus/machine-id")
+        machine_id = next((found for f in files if (found := _machine_id(f))), "")
         return OwnHost(settings.agent.host_id or machine_id, settings.agent.host or socket.gethostname())
 
 
-def _text(file: Path) -> str:
+def _machine_id(file: Path) -> str:
     try:
-        return file.read_text().strip()
+        return file.read_text().strip().replace("-", "").lower()
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -65,7 +65,9 @@ class ApiService:
         self._server = Server(self._app)
         self._admin = Server(local(self._app))
         self._tasks: list[asyncio.Task[None]] = []
+        deps.ready = False
         deps.health.progress["api"] = self._progress
+        deps.health.dependencies["api"] = lambda: None if deps.ready else "the API is starting"
         deps.health.dependencies["store"] = deps.queries.trouble
 
     async def start(self) -> None:
@@ -76,13 +78,14 @@ class ApiService:
         await self._open()
         password = self._settings.admin_password
         self.first_password = await self.deps.accounts.first_start(password.get_secret_value() if password else None)
-        await self._admin.start_unix(admin_socket(self._settings))
         # Follow the topics before reading the store, so that nothing falls between.
         self._tail = self._open_tail(self._settings)
         await self._tail.start()
         self._follow(Feed(self._tail, self.deps.live, self.deps.hub, self.deps.clock).run())
         await fill(self.deps)
+        await self._admin.start_unix(admin_socket(self._settings))
         self._follow(self._follow_accounts())
+        self.deps.ready = True
 
     async def watch(self) -> None:
         await asyncio.wait(
@@ -93,6 +96,7 @@ class ApiService:
                 await task
 
     async def stop(self) -> None:
+        self.deps.ready = False
         self.deps.hub.close()
         await asyncio.gather(self._server.stop(), self._admin.stop())
         tasks, self._tasks = self._tasks, []

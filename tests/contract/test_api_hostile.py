@@ -348,3 +348,23 @@ async def test_the_real_store_takes_hostile_strings_as_what_they_are(fresh_store
             for parameter in ("host", "q", "source"):
                 path = "/api/system/logs/?" + urlencode({parameter: value})
                 assert (await api.ask(path)).status_code in (200, 422), (parameter, value)
+
+
+async def test_whoever_asks_while_the_service_starts_is_told_to_wait(api: Api) -> None:
+    api.deps.ready = False
+    for who in ("viewer", None):
+        answer = await api.ask("/api/system/cpu/", who=who)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert is_envelope(answer)
+    assert (await api.http.get("/healthz")).status_code == 200
+
+
+async def test_an_event_that_cannot_be_taken_does_not_end_the_listening(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(api.deps.live, "sample", lambda *_: 1 / 0)
+        api.hear(host_sample(ts=T0 + 1))
+    api.hear(host_sample(ts=T0 + 2, cpu={"percent": 50.0}))
+    assert (await api.data("/api/system/cpu/"))["cpu_percent"] == 50.0

@@ -7,6 +7,10 @@ function make(tag, content, style) {
   return box;
 }
 
+function prose(text, style) {
+  return make("p", text.split("`").map((part, i) => (i % 2 ? make("code", part) : part)), style);
+}
+
 function allowed(schema) {
   if (schema.enum) return schema.enum.join(" | ");
   if (schema.type === "array") return `${allowed(schema.items)}, repeatable`;
@@ -23,24 +27,23 @@ function example(content) {
 
 function operation(method, path, about) {
   const box = make("section", [make("h3", [make("code", `${method.toUpperCase()} ${path}`)]), make("p", about.summary || "")]);
-  if (about.description) box.append(make("p", about.description, "soft"));
+  if (about.description) box.append(prose(about.description, "soft"));
   box.append(make("p", about["x-permission"] ? `Needs: ${about["x-permission"]}` : "Open to everybody", "soft"));
   if (about.parameters && about.parameters.length) {
     const rows = about.parameters.map((p) => make("tr", [make("td", make("code", p.name + (p.required ? " *" : ""))), make("td", allowed(p.schema), "soft text"), make("td", p.schema.default === undefined ? "" : String(p.schema.default)), make("td", p.description || "", "text")]));
     box.append(make("table", make("tbody", rows)));
   }
   if (about.requestBody) box.append(make("p", "Body", "soft"), example(about.requestBody.content) || "");
-  for (const [code, answer] of Object.entries(about.responses)) {
-    const shown = example(answer.content);
-    box.append(make("p", `${code} ${answer.description || ""}`, code === "200" ? "good" : "soft"));
-    if (shown) box.append(shown);
-  }
+  const success = example((about.responses["200"] || {}).content);
+  if (success) box.append(make("p", "Answer", "soft"), success);
+  const refusals = Object.entries(about.responses).filter(([code]) => code !== "200");
+  if (refusals.length) box.append(make("p", `Refusals: ${refusals.map(([code, answer]) => `${code} (${answer.description})`).join("; ")}`, "soft"));
   return box;
 }
 
 fetch("/openapi.json").then((answer) => answer.json()).then((api) => {
   document.getElementById("version").textContent = api.info.version;
   const docs = document.getElementById("docs");
-  docs.append(make("p", api.info.description));
+  docs.append(prose(api.info.description));
   for (const [path, methods] of Object.entries(api.paths)) for (const [method, about] of Object.entries(methods)) docs.append(operation(method, path, about));
 });

@@ -1,14 +1,15 @@
 "use strict";
 // What hosts, processes and people write is only ever set as textContent.
 const TEXTS = {
-  zh: { login: "登录", logout: "退出", username: "用户名", password: "密码", host: "主机", cpu: "CPU", memory: "内存", network: "网络", system: "系统", disks: "磁盘", events: "异常与告警", processes: "进程", cores: "核", load: "负载", used: "已用", of: "共", up: "运行时间", received: "接收", sent: "发送", name: "名称", resident: "内存", command: "命令", none: "一切正常", online: "在线", silent: "失联", conflict: "标识冲突", lost: "连接中断, 正在重连…", since: "开始", kind: "类型", summary: "摘要", state: "状态", other: "English", failed: "无法连接" },
-  en: { login: "Log in", logout: "Log out", username: "User name", password: "Password", host: "Host", cpu: "CPU", memory: "Memory", network: "Network", system: "System", disks: "Disks", events: "Anomalies and alerts", processes: "Processes", cores: "cores", load: "load", used: "used", of: "of", up: "up", received: "received", sent: "sent", name: "Name", resident: "Memory", command: "Command", none: "All is well", online: "online", silent: "silent", conflict: "two agents, one id", lost: "connection lost, trying again…", since: "Since", kind: "Kind", summary: "Summary", state: "State", other: "中文", failed: "Cannot connect" },
+  zh: { login: "登录", logout: "退出", username: "用户名", password: "密码", host: "主机", cpu: "CPU", memory: "内存", network: "网络", system: "系统", disks: "磁盘", events: "异常与告警", processes: "进程", cores: "核", load: "负载", used: "已用", of: "共", days: "天", received: "接收", sent: "发送", name: "名称", resident: "内存", command: "命令", none: "一切正常", online: "在线", silent: "失联", conflict: "标识冲突", lost: "连接中断, 正在重连…", since: "开始", kind: "类型", summary: "摘要", state: "状态", other: "English", failed: "无法连接" },
+  en: { login: "Log in", logout: "Log out", username: "User name", password: "Password", host: "Host", cpu: "CPU", memory: "Memory", network: "Network", system: "System", disks: "Disks", events: "Anomalies and alerts", processes: "Processes", cores: "cores", load: "load", used: "used", of: "of", days: "days", received: "received", sent: "sent", name: "Name", resident: "Memory", command: "Command", none: "All is well", online: "online", silent: "silent", conflict: "two agents, one id", lost: "connection lost, trying again…", since: "Since", kind: "Kind", summary: "Summary", state: "State", other: "中文", failed: "Cannot connect" },
 };
 const POINTS = 120;
 let language = localStorage.getItem("language") || (navigator.language.startsWith("zh") ? "zh" : "en");
 let csrf = "";
 let host = "";
 let listening = null;
+let booted = 0;
 const lines = { cpu: [], memory: [], network: [] };
 const at = (id) => document.getElementById(id);
 const say = (key) => TEXTS[language][key];
@@ -80,7 +81,8 @@ function show(state, metrics) {
     line("memory", state.memory.percent, 100);
   }
   if (state.system) {
-    text("uptime", state.system.uptime);
+    booted = Date.parse(state.system.boot_time);
+    text("uptime", uptime());
     text("system-more", `${state.system.hostname} · ${state.system.platform}`);
   }
   if (metrics && metrics["network.recv_bytes_per_s"]) {
@@ -132,6 +134,13 @@ function follow() {
   listening.onerror = () => { text("state", say("lost")); at("state").className = "dot warn"; setTimeout(() => hosts().catch(lost), 2500); };
 }
 
+function uptime() {
+  const seconds = Math.max(0, Math.floor((Date.now() - booted) / 1000));
+  const days = Math.floor(seconds / 86400);
+  const clock = [seconds / 3600 % 24, seconds / 60 % 60, seconds % 60].map((n) => String(Math.floor(n)).padStart(2, "0")).join(":");
+  return days ? `${days} ${say("days")}, ${clock}` : clock;
+}
+
 function lost(error) {
   if (error instanceof Refused && error.status === 401) askIn();
 }
@@ -148,6 +157,7 @@ async function choose(id) {
 
 async function enter() {
   csrf = (await call("/api/auth/me/")).csrf_token || "";
+  localStorage.setItem("known", "yes");
   at("login").hidden = true;
   at("board").hidden = false;
   const known = await call("/api/system/hosts/");
@@ -158,6 +168,7 @@ async function enter() {
 }
 
 function askIn() {
+  localStorage.removeItem("known");
   if (listening) listening.close();
   at("board").hidden = true;
   at("login").hidden = false;
@@ -182,6 +193,9 @@ at("login").addEventListener("submit", (event) => {
 at("logout").addEventListener("click", () => call("/api/auth/logout/", { everywhere: false }).catch(() => {}).then(askIn));
 at("host").addEventListener("change", (event) => choose(event.target.value).catch(lost));
 at("language").addEventListener("click", () => { language = language === "zh" ? "en" : "zh"; localStorage.setItem("language", language); speak(); if (host) choose(host).catch(lost); });
+setInterval(() => { if (booted) text("uptime", uptime()); }, 1000);
 setInterval(() => { if (!at("board").hidden && host) Promise.all([hosts(), events()]).catch(lost); }, 10000);
 speak();
-enter().catch(askIn);
+// Whoever never logged in here need not be refused first.
+if (localStorage.getItem("known")) enter().catch(askIn);
+else askIn();
