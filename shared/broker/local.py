@@ -1,0 +1,238 @@
+"""An Apache Kafka of our own, as a child process on the loopback: the middle size between embedded and a cluster.
+
+It needs a Java (``java.py``) and its jars (``jars.py``), keeps topics and committed offsets under the data directory
+and never outlives the process that started it. Without authentication: who may log in to this machine may read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+
+import psutil
+from aiokafka import errors
+from aiokafka.client import AIOKafkaClient
+
+from shared.broker import leash
+from shared.broker.embedded import BrokerError
+from shared.broker.jars import VERSION, cache_dir, kafka_jars
+from shared.broker.java import find_java
+from shared.broker.kafka_properties import JVM, server_properties
+from shared.broker.ports import two_ports
+
+log = logging.getLogger(__name__)
+
+READY_WITHIN = 90.0  # seconds; 2 to 4 on a quiet machine, more after a kill with much on disk
+STOP_WITHIN = 2.0
+_POLL = 0.1
+
+
+class LocalKafka:
+    """``address`` is good from construction on, so that others can be built around it; somebody answers there between
+    ``start`` and ``stop``. What it holds stays for the next start.
+
+    The data directory belongs to the caller alone. ``start`` is to be awaited on a thread that lives as long as Kafka
+    shall: Kafka dies with that thread.
+    """
+
+    name = "broker"
+
+    def __init__(
+        self, data_dir: Path, *, cache: Path | None = None, properties: Mapping[str, str] | None = None
+    ) -> None:
+        """``cache``: where the jars are kept, the user's by default. ``properties``: of Kafka, over ours.
+
+        Raises ``OSError`` and ``BrokerError``.
+        """
+        self._home = data_dir.absolute() / "kafka"
+        self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._cache = cache or cache_dir()
+        self._properties = dict(properties or {})
+        self._ports = two_ports(self._home / "ports", ours=lambda: self._left_behind() is not None)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.address = f"127.0.0.1:{self._ports[0]}"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the Java process; ``None`` while there is none."""
+        return self._process.pid if self._process else None
+
+    async def start(self) -> None:
+        """Returns when Kafka answers. Raises ``BrokerError`` when it cannot be had or does not come up."""
+        java = await asyncio.to_thread(find_java)
+        jars = await asyncio.to_thread(kafka_jars, self._cache)
+        await asyncio.to_thread(self._end_left_behind)
+        self._prepare()
+        command = [
+            str(java),
+            *JVM,
+            f"-Djava.io.tmpdir={self._home / 'tmp'}",
+            "-Dlog4j2.configurationFile=log4j2.properties",
+            "-Dlapwing.kafka.log=kafka.log",
+            self._mark,
+            "-cp",
+            f"{jars}/*",
+        ]
+        if not (self._home / "log").is_dir():
+            await self._format(command)
+        self._write_properties("server.properties", "log")
+        began = time.monotonic()
+        self._process = self._spawn([*command, "kafka.Kafka", "server.properties"])
+        (self._home / "pid").write_text(f"{self._process.pid}\n")
+        await self._until_it_answers(self._process, began + READY_WITHIN)
+        log.info(
+            "Apache Kafka is up",
+            extra={"version": VERSION, "address": self.address, "seconds": round(time.monotonic() - began, 1)},
+        )
+
+    async def watch(self) -> None:
+        """Raises ``BrokerError`` when Kafka dies."""
+        process = self._process
+        if process is None:
+            raise BrokerError("Apache Kafka was not started")
+        while process.poll() is None:
+            await asyncio.sleep(_POLL)
+        raise BrokerError(self._epitaph(process))
+
+    async def stop(self) -> None:
+        """Within ``STOP_WITHIN`` by asking, then by force, from which Kafka recovers at its next start."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            process.terminate()
+            if not await _ended(process, STOP_WITHIN):
+                log.info("Apache Kafka is ended by force", extra={"seconds": STOP_WITHIN})
+        finally:
+            process.kill()
+        await _ended(process, 1.0)
+        (self._home / "pid").unlink(missing_ok=True)
+
+    @property
+    def _mark(self) -> str:
+        """By this argument a process is known to be the Kafka of this directory."""
+        return f"-Dlapwing.kafka.home={self._home}"
+
+    def _prepare(self) -> None:
+        # Native libraries are unpacked there, and stay when Kafka is killed.
+        shutil.rmtree(self._home / "tmp", ignore_errors=True)
+        (self._home / "tmp").mkdir()
+        logging_file = resources.files("shared.broker") / "log4j2.properties"
+        (self._home / "log4j2.properties").write_text(logging_file.read_text())
+
+    def _write_properties(self, name: str, log_dir: str) -> None:
+        (self._home / name).write_text(server_properties(*self._ports, log_dir, self._properties))
+
+    async def _format(self, command: Sequence[str]) -> None:
+        """Under another name first: a directory called ``log`` is complete."""
+        shutil.rmtree(self._home / "log.new", ignore_errors=True)
+        self._write_properties("format.properties", "log.new")
+        cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", "format.properties"]
+        process = self._spawn([*command, *tool])
+        try:
+            if not await _ended(process, READY_WITHIN) or process.returncode:
+                raise BrokerError(f"the directory of Apache Kafka cannot be made: {self._last_words()}")
+        finally:
+            process.kill()
+        (self._home / "log.new").replace(self._home / "log")
+
+    def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        """On this very thread, of which the leash will be the child. In a session of its own: Ctrl-C is for us, who
+        still need Kafka while the others stop.
+        """
+        with (self._home / "kafka.out").open("wb") as out:
+            return subprocess.Popen(
+                [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command],
+                cwd=self._home,
+                env={name: value for name, value in os.environ.items() if not name.startswith("LAPWING_")},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    async def _until_it_answers(self, process: subprocess.Popen[bytes], deadline: float) -> None:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise BrokerError(self._epitaph(process))
+            if await _answers(*self._ports[:1]):
+                return
+            await asyncio.sleep(_POLL)
+        raise BrokerError(
+            f"Apache Kafka does not answer at {self.address} within {READY_WITHIN:g} s; see {self._home / 'kafka.log'}"
+        )
+
+    def _left_behind(self) -> psutil.Process | None:
+        """The Kafka of this directory that still runs although its Lapwing does not."""
+        try:
+            process = psutil.Process(int((self._home / "pid").read_text()))
+            return process if self._mark in process.cmdline() else None
+        except (OSError, ValueError, psutil.Error):
+            return None
+
+    def _end_left_behind(self) -> None:
+        process = self._left_behind()
+        if process is None:
+            return
+        log.warning("ending an Apache Kafka that was left behind", extra={"pid": process.pid})
+        with suppress(psutil.Error):
+            process.terminate()
+            try:
+                process.wait(5)
+            except psutil.TimeoutExpired:
+                process.kill()
+                process.wait(5)
+
+    def _epitaph(self, process: subprocess.Popen[bytes]) -> str:
+        status = process.returncode
+        how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        return f"Apache Kafka {how}; {self._last_words()}"
+
+    def _last_words(self) -> str:
+        """The last complaint in what it wrote, and where there is more."""
+        for name in ("kafka.log", "kafka.out"):
+            with suppress(OSError):
+                lines = (self._home / name).read_text(errors="replace").splitlines()[-400:]
+                complaints = [line for line in lines if " ERROR " in line or " FATAL " in line or "Exception" in line]
+                if complaints:
+                    return f"it said {complaints[-1].strip()[:300]!r} (see {self._home / name})"
+        return f"see {self._home / 'kafka.log'}"
+
+
+async def _ended(process: subprocess.Popen[bytes], within: float) -> bool:
+    deadline = time.monotonic() + within
+    while process.poll() is None:
+        if time.monotonic() >= deadline:
+            return False
+        await asyncio.sleep(0.02)
+    return True
+
+
+async def _answers(port: int) -> bool:
+    """Whether somebody answers a request for metadata there, and names a broker."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()  # aiokafka would complain in the log
+    except OSError:
+        return False
+    client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}", client_id="lapwing-probe", request_timeout_ms=2000)
+    try:
+        await client.bootstrap()
+        return bool(client.cluster.brokers())
+    except (errors.KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await client.close()
