@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -68,7 +69,8 @@ class ApiService:
         deps.ready = False
         deps.health.progress["api"] = self._progress
         deps.health.dependencies["api"] = lambda: None if deps.ready else "the API is starting"
-        deps.health.dependencies["store"] = deps.queries.trouble
+        deps.health.dependencies["api: store"] = deps.queries.trouble
+        deps.health.dependencies["api: bus"] = self._bus_trouble
 
     async def start(self) -> None:
         # Take the port first: whoever cannot have it should learn so at once.
@@ -135,6 +137,10 @@ class ApiService:
                 await self.deps.accounts.follow()
             except ApiError as error:
                 log.debug("accounts could not be read again", extra={"reason": str(error)})
+
+    def _bus_trouble(self) -> str | None:
+        reached = self._tail is not None and self._tail.lag() < sys.maxsize
+        return None if reached else "the bus has not been reached yet"
 
     def _progress(self) -> str | None:
         dead = [t for t in self._tasks if t.done()]
