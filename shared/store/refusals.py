@@ -117,6 +117,7 @@ def short(text: str) -> str:
     text = text.partition("Stack trace:")[0]
     if "DB::Exception:" in text:
         text = text.split("DB::Exception:", 1)[1]
+    text = re.sub(r"\(for url [^)]*\)", "", text)
     text = re.sub(r": \(in file/uri [^)]*\)|: While executing .*$", "", text)
     text = re.sub(r"\(version [^()]*(\([^()]*\))?[^()]*\)", "", text)
     text = re.sub(r"\s+", " ", text).strip(" .")
