@@ -47,8 +47,11 @@ def build(
     clock: Clock | None = None,
     health: Health | None = None,
     publisher: Publisher | None = None,
+    session_timeout: float = 10.0,
 ) -> Service:
-    """Raises ``BusError`` (permanent) on Kafka settings that cannot work."""
+    """``session_timeout``: see ``stream_app``; for tests. Raises ``BusError`` (permanent) on Kafka settings that
+    cannot work.
+    """
     detector = settings.detector
     publisher = publisher or kafka.publisher(settings.kafka, "lapwing-detector")
     processor = Processor(
@@ -60,7 +63,7 @@ def build(
         max_hosts=detector.max_hosts,
         max_future_ms=settings.ingest.max_future_seconds * 1000,
     )
-    app = stream_app(settings, "detector")
+    app = stream_app(settings, "detector", session_timeout=session_timeout)
     batches(app, [METRICS], BATCH_EVENTS, BATCH_SECONDS, processor.handle)
     if health:
         health.progress["detector"] = processor.stuck

@@ -166,7 +166,7 @@ class _Tail:
 
     async def start(self) -> None:
         """Tries the broker once, so that ``lag`` means something at once where it is there; ``messages`` goes on."""
-        with suppress(BusError, TimeoutError):
+        with suppress(BusError, TimeoutError, errors.KafkaError, OSError):
             async with asyncio.timeout(5.0):
                 await self._connect()
 
@@ -313,6 +313,8 @@ class _Admin:
         for name, code, *rest in answer.topic_errors:
             error = errors.for_code(code)
             if error not in (errors.NoError, errors.TopicAlreadyExistsError):
+                if error in (errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError):
+                    raise BusError(f"this user may not create {name}: grant it CREATE there", permanent=True)
                 raise BusError(
                     f"the broker refused to create {name}: {_words(error(*rest))}",
                     permanent=error in (*_NEVER, errors.InvalidReplicationFactorError, errors.PolicyViolationError),
@@ -345,7 +347,10 @@ class _Admin:
 
 async def _unreachable(settings: KafkaSettings) -> str:
     reason = await connection.why_not(settings)
-    return reason or f"the broker at {settings.bootstrap_servers} accepts connections but does not answer as it should"
+    return reason or (
+        f"the broker at {settings.bootstrap_servers} accepts connections but does not answer as it should: "
+        f"is LAPWING_KAFKA__SECURITY_PROTOCOL ({settings.security_protocol}) what it speaks there?"
+    )
 
 
 def _refusal(error: errors.KafkaError, topic: Topic) -> str:

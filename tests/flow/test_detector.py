@@ -44,7 +44,7 @@ def samples(first: int, seconds: int, cpu: float, host: str = "host-1", start: i
 async def detecting(
     settings: Settings, now_ms: int = T0 + 3_600_000, health: Health | None = None
 ) -> AsyncIterator[Any]:
-    service = build(settings, clock=ManualClock(now_ms), health=health)
+    service = build(settings, clock=ManualClock(now_ms), health=health, session_timeout=1.5)
     try:
         await service.start()
         yield service
