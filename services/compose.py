@@ -1,8 +1,8 @@
 """The one place that knows everybody: which parts make which process, and in which order they start.
 
-Small and large installations differ here in one branch only: ``embedded://`` puts a broker into the process and
-rewrites its address (``chdb://`` is the store driver's business). Services are imported when asked for, so that an
-agent never loads a database.
+Small and large installations differ here in one branch only: ``embedded://`` and ``local://`` put a broker into or
+under the process and rewrite its address (``chdb://`` is the store driver's business). Services are imported when
+asked for, so that an agent never loads a database.
 """
 
 from __future__ import annotations
@@ -55,23 +55,20 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
     health = Health()
     data_dir = DataDir(settings.data_dir)
     parts: list[Service] = [_Claim(data_dir)]
-    if settings.kafka.bootstrap_servers == "embedded://":
+    kind = settings.kafka.bootstrap_servers
+    if kind in OWN_BROKERS:
         if set(names) != set(SERVICES):
             raise SettingsError(
-                "LAPWING_KAFKA__BOOTSTRAP_SERVERS: `embedded://` lives inside `lapwing up`; "
+                f"LAPWING_KAFKA__BOOTSTRAP_SERVERS: `{kind}` lives inside `lapwing up`; "
                 f"to run {', '.join(names)} alone, name a broker as `host:port`"
             )
-        data_dir.claim(names)
-        settings, broker = _embed_broker(settings)
+        data_dir.claim((*names, "broker"))
+        settings, broker = OWN_BROKERS[kind](settings)
         parts.append(broker)
-    elif settings.kafka.bootstrap_servers == "local://":
-        raise SettingsError(
-            "LAPWING_KAFKA__BOOTSTRAP_SERVERS: `local://` is not there yet; use `embedded://` or name a broker"
-        )
     else:
         data_dir.claim(names)
-        if set(names) - {"agent"}:
-            parts.append(_Topics(settings))
+    if kind != "embedded://" and set(names) - {"agent"}:
+        parts.append(_Topics(settings))
     if NEEDS_STORE & set(names):
         parts.append(_Schema(settings))
     for name in SERVICES:
@@ -85,8 +82,22 @@ def _embed_broker(settings: Settings) -> tuple[Settings, Service]:
     from shared.broker.embedded import EmbeddedBroker
 
     broker = EmbeddedBroker(ALL_TOPICS, partitions=settings.kafka.partitions)
-    kafka = settings.kafka.model_copy(update={"bootstrap_servers": broker.address})
-    return settings.model_copy(update={"kafka": kafka}), broker
+    return _at(settings, broker.address), broker
+
+
+def _own_broker(settings: Settings) -> tuple[Settings, Service]:
+    from shared.broker.local import LocalKafka
+
+    broker = LocalKafka(settings.data_dir)
+    return _at(settings, broker.address), broker
+
+
+def _at(settings: Settings, address: str) -> Settings:
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": address})
+    return settings.model_copy(update={"kafka": kafka})
+
+
+OWN_BROKERS = {"embedded://": _embed_broker, "local://": _own_broker}
 
 
 async def create_topics(settings: Settings) -> None:

@@ -42,7 +42,8 @@ def kafka_jars(cache: Path, *, fetch: Fetch | None = None) -> Path:
                 _fetch_into(place, wanted, fetch or _from_maven_central)
     except OSError as error:
         raise BrokerError(
-            f"Apache Kafka cannot be kept in {cache}: {error.strerror or error}; set XDG_CACHE_HOME to a directory you own"
+            f"Apache Kafka cannot be kept in {cache}: {error.strerror or error}; "
+            "set XDG_CACHE_HOME to a directory you own"
         ) from None
     return place
 
@@ -72,7 +73,9 @@ def _fetch_into(place: Path, wanted: Mapping[str, str], fetch: Fetch) -> None:
             if path.name in wanted:
                 path.replace(scratch / "jars" / path.name)
         if fault := _fault(scratch / "jars", wanted):
-            raise BrokerError(f"what was fetched is not Apache Kafka {VERSION} as it should be: {fault}; nothing was kept")
+            raise BrokerError(
+                f"what was fetched is not Apache Kafka {VERSION} as it should be: {fault}; nothing was kept"
+            )
         (scratch / "jars").replace(place)
         log.info("Apache Kafka is there", extra={"version": VERSION, "jars": len(wanted)})
     finally:

@@ -45,7 +45,9 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
 def _version(java: Path, environ: Mapping[str, str]) -> int | None:
     """The feature release, 8 for 1.8; ``None`` where it cannot be had."""
     try:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, env=dict(environ))
+        answer = subprocess.run(  # noqa: S603 - the user's own Java
+            [java, "-version"], capture_output=True, text=True, timeout=20, env=dict(environ)
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)

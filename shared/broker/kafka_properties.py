@@ -45,6 +45,9 @@ def server_properties(port: int, controller_port: int, log_dir: str, extra: Mapp
         "log.flush.interval.ms": "1000",
         "log.flush.scheduler.interval.ms": "1000",
         "log.cleaner.dedupe.buffer.size": str(16 << 20),
+        # After a kill the controller, which remembers the dead broker, makes the new one wait for as long.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "1000",
         "num.network.threads": "2",
         "num.io.threads": "4",
         "background.threads": "4",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import math
 import os
 import secrets
 import shutil
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 READY_WITHIN = 90.0  # seconds; 2 to 4 on a quiet machine, more after a kill with much on disk
 STOP_WITHIN = 2.0
-_POLL = 0.1
+_POLL = 0.05
 
 
 class LocalKafka:
@@ -102,8 +103,7 @@ class LocalKafka:
         process = self._process
         if process is None:
             raise BrokerError("Apache Kafka was not started")
-        while process.poll() is None:
-            await asyncio.sleep(_POLL)
+        await _ended(process)
         raise BrokerError(self._epitaph(process))
 
     async def stop(self) -> None:
@@ -154,7 +154,7 @@ class LocalKafka:
         still need Kafka while the others stop.
         """
         with (self._home / "kafka.out").open("wb") as out:
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603 - every word of it is ours
                 [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command],
                 cwd=self._home,
                 env={name: value for name, value in os.environ.items() if not name.startswith("LAPWING_")},
@@ -212,12 +212,13 @@ class LocalKafka:
         return f"see {self._home / 'kafka.log'}"
 
 
-async def _ended(process: subprocess.Popen[bytes], within: float) -> bool:
+async def _ended(process: subprocess.Popen[bytes], within: float = math.inf) -> bool:
+    """Asks again and again: asyncio's own way of waiting for children needs the loop that started them."""
     deadline = time.monotonic() + within
     while process.poll() is None:
         if time.monotonic() >= deadline:
             return False
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(_POLL)
     return True
 
 
