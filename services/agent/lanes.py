@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.agent.collectors.base import Collector
+from shared.runtime.selfmetrics import AGENT_COLLECTOR_FAILURES, AGENT_COLLECTOR_SECONDS
 
 Now = Callable[[], float]
 
@@ -26,9 +27,6 @@ class Probe:
         self.section = collector.section
         self.every = max(1, every)
         self.background = background
-        self.seconds = 0.0
-        """What the latest run took."""
-        self.runs = self.failures = 0
         self.error: str | None = None
         self.asked_at: float | None = None
         """Since when a lane has it; ``None`` when none has."""
@@ -50,10 +48,9 @@ class Probe:
         except Exception as error:
             self._result = None
             self.error = f"{type(error).__name__}: {error}"[:512]
-            self.failures += 1
+            AGENT_COLLECTOR_FAILURES.add(1, self.section)
         finally:
-            self.runs += 1
-            self.seconds = time.perf_counter() - began
+            AGENT_COLLECTOR_SECONDS.set(time.perf_counter() - began, self.section)
             self.entered_at = None
             self.asked_at = None
 

@@ -19,6 +19,7 @@ from services.agent.spool import Position, Spool
 from shared.bus.port import BusError, Publisher
 from shared.runtime.clock import Clock
 from shared.runtime.retry import backoff
+from shared.runtime.selfmetrics import AGENT_DROPPED, AGENT_SENT, AGENT_SPOOLED_BYTES, AGENT_SPOOLED_EVENTS
 from shared.schemas.topics import METRICS
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Outbox:
         if len(self._pending) > MOST_PENDING + self._pack:
             self._pending.popleft()
             self._dropped += 1
+            AGENT_DROPPED.set(self.dropped)
         self._wake.set()
 
     async def watch(self) -> None:
@@ -126,6 +128,9 @@ class Outbox:
         result, self.spooled_events, self.spooled_bytes = await asyncio.get_running_loop().run_in_executor(
             self._disk, run
         )
+        AGENT_SPOOLED_EVENTS.set(self.spooled_events)
+        AGENT_SPOOLED_BYTES.set(self.spooled_bytes)
+        AGENT_DROPPED.set(self.dropped)
         return result
 
     async def _run(self) -> None:
@@ -216,6 +221,7 @@ class Outbox:
         failure = attempt.exception()
         if failure is None:
             self._is_back()
+            AGENT_SENT.add(len(lines), "spooled" if headers else "live")
             return Verdict.TAKEN
         if not isinstance(failure, BusError):
             raise failure

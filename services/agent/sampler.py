@@ -15,6 +15,7 @@ from services.agent.identity import Identity
 from services.agent.lanes import Lane, Probe
 from services.agent.schedule import due
 from shared.runtime.clock import Clock
+from shared.runtime.selfmetrics import AGENT_EVENTS, AGENT_TICK_SECONDS, AGENT_TICKS_MISSED
 
 log = logging.getLogger(__name__)
 
@@ -82,9 +83,12 @@ class Sampler:
         for probe in self.probes:
             if (found := probe.take()) is not None:
                 event[probe.section] = found
+        AGENT_TICKS_MISSED.add(slot - self._slot - 1)
         self._slot = slot
         line = encode(event)
         self._tick_seconds = self._clock.monotonic() - began
+        AGENT_EVENTS.add()
+        AGENT_TICK_SECONDS.observe(self._tick_seconds)
         return line
 
     def stop(self) -> None:

@@ -111,6 +111,22 @@ def _escaped(value: str) -> str:
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+AGENT_EVENTS = Counter("lapwing_agent_events_total", "Events the agent measured.")
+AGENT_SENT = Counter("lapwing_agent_sent_total", "Events the broker confirmed, by road: live or spooled.", "road")
+AGENT_DROPPED = Gauge("lapwing_agent_dropped_events", "Events given up since the agent's start.")
+AGENT_SPOOLED_EVENTS = Gauge("lapwing_agent_spooled_events", "Events that wait in the agent's spool.")
+AGENT_SPOOLED_BYTES = Gauge("lapwing_agent_spooled_bytes", "Bytes that wait in the agent's spool.")
+AGENT_TICK_SECONDS = Histogram(
+    "lapwing_agent_tick_seconds", "Time from the beginning of a tick to its encoded event.", bounds=_SECONDS
+)
+AGENT_TICKS_MISSED = Counter("lapwing_agent_ticks_missed_total", "Ticks left out: suspended, or too busy.")
+AGENT_COLLECTOR_SECONDS = Gauge(
+    "lapwing_agent_collector_seconds", "Time the latest reading of a section took.", "section"
+)
+AGENT_COLLECTOR_FAILURES = Counter(
+    "lapwing_agent_collector_failures_total", "Readings of a section that failed.", "section"
+)
+
 API_REQUESTS = Counter(
     "lapwing_api_requests_total", "HTTP requests answered, by method and status.", "method", "status"
 )
@@ -159,6 +175,15 @@ STORE_PARTITIONS_DROPPED = Counter(
 )
 
 NUMBERS: tuple[_Number, ...] = (
+    AGENT_EVENTS,
+    AGENT_SENT,
+    AGENT_DROPPED,
+    AGENT_SPOOLED_EVENTS,
+    AGENT_SPOOLED_BYTES,
+    AGENT_TICK_SECONDS,
+    AGENT_TICKS_MISSED,
+    AGENT_COLLECTOR_SECONDS,
+    AGENT_COLLECTOR_FAILURES,
     API_REQUESTS,
     API_SECONDS,
     API_STREAMS,

@@ -15,6 +15,7 @@ from services.agent.lanes import Probe
 from services.agent.paths import HostPaths
 from services.agent.sampler import Sampler, encode, event_id
 from shared.runtime.clock import ManualClock
+from shared.runtime.selfmetrics import AGENT_COLLECTOR_FAILURES, AGENT_COLLECTOR_SECONDS, AGENT_TICKS_MISSED
 from tests.support.waiting import eventually
 from tests.unit.agent.fakes import FakeCollector
 
@@ -77,11 +78,13 @@ async def test_an_event_says_whose_it_is_and_when(build: Callable[..., Sampler],
 async def test_each_section_has_its_own_interval(build: Callable[..., Sampler]) -> None:
     sampler = build(Probe(FakeCollector("load")), Probe(FakeCollector("processes"), every=3))
     sections = []
+    missed = AGENT_TICKS_MISSED.value()
     for slot in (0, 1, 2, 3, 4, 8):
         event = json.loads(await sampler.tick(slot))
         sections.append("processes" in event)
         assert "load" in event
     assert sections == [True, False, False, True, False, True]
+    assert AGENT_TICKS_MISSED.value() == missed + 3
 
 
 async def test_the_first_event_has_every_section_also_the_slow_ones(build: Callable[..., Sampler]) -> None:
@@ -102,6 +105,7 @@ async def test_a_collector_that_fails_costs_its_section_and_is_said_once(
     build: Callable[..., Sampler], caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = FakeCollector("disks"), FakeCollector("load")
+    failures = AGENT_COLLECTOR_FAILURES.value("disks")
     bad.error = OSError("no such thing")
     sampler = build(Probe(bad), Probe(good), about_itself=lambda seconds, failing: {"failed": failing})
     with caplog.at_level(logging.INFO):
@@ -119,7 +123,8 @@ async def test_a_collector_that_fails_costs_its_section_and_is_said_once(
         "a collector fails",
         "a collector works again",
     ]
-    assert sampler.probes[0].failures == 4
+    assert AGENT_COLLECTOR_FAILURES.value("disks") == failures + 4
+    assert (AGENT_COLLECTOR_SECONDS.value("disks") or 0) > 0
 
 
 @pytest.mark.parametrize("background", [False, True])
