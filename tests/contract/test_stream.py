@@ -263,13 +263,13 @@ async def test_a_handler_that_waits_for_hours_is_not_standing_still(
     bus: TestBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "LOOK_EVERY", 0.05)
-    monkeypatch.setattr(stream, "STALLED_AFTER", 0.1)
+    monkeypatch.setattr(stream, "STALLED_AFTER", 1.0)
     topic, notebook = await bus.topic(partitions=1), Notebook()
     notebook.error = Away("the store is away")
     async with processing(bus, bus.name(), [topic], notebook) as service:
         watching = asyncio.create_task(service.watch())
         await publish(bus.settings, topic, "a")
-        await eventually(lambda: notebook.attempts >= 4)
+        await eventually(lambda: notebook.attempts >= 5)  # the pauses between them are longer than that
         assert not watching.done()
         watching.cancel()
 
