@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 from shared.runtime import selfmetrics
 from shared.runtime.clock import Clock
@@ -69,7 +69,7 @@ async def enforce_cap(store: Store, clock: Clock, max_bytes: int) -> list[Partit
     selfmetrics.STORE_BYTES.set(total)
     if not max_bytes or total <= max_bytes:
         return []
-    today = date.fromtimestamp(clock.now_ms() / 1000)
+    today = datetime.fromtimestamp(clock.now_ms() / 1000, UTC).date()
     drop = to_drop(partitions, max_bytes, today)
     for partition in drop:
         await store.command(f"ALTER TABLE `{partition.table}` DROP PARTITION ID '{partition.partition_id}'")

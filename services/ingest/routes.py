@@ -17,18 +17,20 @@ class Route:
     """``rolled_up``: the model whose events enter the rollups, and the base table they are computed from.
 
     ``keep`` is the setting that says for how many days its rows are kept: older events are not worth storing.
+    ``seconds`` is the longest its events wait for an insert, where the setting would have them wait longer.
     """
 
     topic: Topic
     landing: str
     models: tuple[type[Event], ...]
     keep: str
+    seconds: float = 60.0
     rolled_up: tuple[type[Event], str] | None = None
 
 
 ROUTES = (
-    Route(METRICS, "landing_metrics", (HostSample,), "raw_days", (HostSample, "samples")),
-    Route(ANOMALIES, "landing_anomalies", (HostScore, Anomaly), "event_days", (HostScore, "scores")),
-    Route(ALERTS, "landing_alerts", (Alert, Delivery), "event_days"),
+    Route(METRICS, "landing_metrics", (HostSample,), "raw_days", rolled_up=(HostSample, "samples")),
+    Route(ANOMALIES, "landing_anomalies", (HostScore, Anomaly), "event_days", rolled_up=(HostScore, "scores")),
+    Route(ALERTS, "landing_alerts", (Alert, Delivery), "event_days", seconds=1.0),
     Route(LOGS, "landing_logs", (LogEvent,), "log_days"),
 )

@@ -82,7 +82,8 @@ class _Ingest:
         ingest = self._settings.ingest
         for route in ROUTES:
             processor = Processor(route, self._settings, self._clock, writer, dead_letters, rollups, self.state)
-            batches(app, [route.topic], ingest.batch_events, ingest.batch_seconds, processor.handle)
+            seconds = min(ingest.batch_seconds, route.seconds)
+            batches(app, [route.topic], ingest.batch_events, seconds, processor.handle)
         self._stream = StreamService(self.name, app)
         await self._stream.start()
         self._housekeeping = [

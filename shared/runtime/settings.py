@@ -160,7 +160,9 @@ class AgentSettings(Section):
 
 class IngestSettings(Section):
     batch_events: Annotated[int, Field(ge=1, le=100_000)] = Field(2000, description="most messages an insert")
-    batch_seconds: Annotated[float, Field(gt=0, le=60)] = Field(2.0, description="longest wait before an insert")
+    batch_seconds: Annotated[float, Field(gt=0, le=60)] = Field(
+        5.0, description="longest wait before an insert; the newest values are live whatever it is"
+    )
     max_future_seconds: Annotated[float, Field(ge=0)] = Field(
         600, description="events further in the future go to the dead letters"
     )
