@@ -44,7 +44,7 @@ class Counter(_Number):
         return self._values.get(labels, 0.0)
 
     def samples(self) -> Iterator[str]:
-        for labels, value in list(self._values.items()):
+        for labels, value in self._values.copy().items():
             yield self._series(self.name, labels, value)
 
 
@@ -64,7 +64,7 @@ class Gauge(_Number):
         return self._values.get(labels)
 
     def samples(self) -> Iterator[str]:
-        for labels, value in list(self._values.items()):
+        for labels, value in self._values.copy().items():
             yield self._series(self.name, labels, value)
 
 
@@ -88,7 +88,7 @@ class Histogram(_Number):
 
     def samples(self) -> Iterator[str]:
         ends = [f"{b:g}" for b in self._bounds] + ["+Inf"]
-        for labels, counts in list(self._counts.items()):
+        for labels, counts in self._counts.copy().items():
             totals = list(accumulate(counts))
             for end, total in zip(ends, totals, strict=True):
                 yield self._series(f"{self.name}_bucket", labels, total, ("le", end))
