@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from functools import cache
 from typing import Any
 
@@ -115,8 +116,12 @@ def _answers(route: Route) -> dict[int | str, dict[str, Any]]:
 
 def _extra(route: Route) -> dict[str, Any]:
     extra: dict[str, Any] = {}
-    if route.parameters:
-        extra["parameters"] = [p.documented() for p in route.parameters]
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", route.path)
+    ]
+    if in_path or route.parameters:
+        extra["parameters"] = [*in_path, *(p.documented() for p in route.parameters)]
     if route.body:
         schema = route.body.model_json_schema(ref_template="#/components/schemas/{model}")
         extra["requestBody"] = {

@@ -60,8 +60,15 @@ def _problem(error: ValidationError, model: type[BaseModel]) -> Text:
     first = error.errors(include_url=False, include_input=False)[0]
     if not first["loc"]:
         return messages.BODY_NOT_JSON
+    kind, limits = first["type"], first.get("ctx", {})
     name = ".".join(parameters.shortened(str(part)) for part in first["loc"][:4])
-    if first["type"] == "extra_forbidden":
-        known = ", ".join(model.model_fields)
-        return messages.UNKNOWN_PARAMETER.of(name=name, known=known)
+    if kind == "extra_forbidden":
+        return messages.UNKNOWN_PARAMETER.of(name=name, known=", ".join(model.model_fields))
+    if kind == "missing":
+        return messages.MISSING_FIELD.of(name=name)
+    if kind == "literal_error":
+        allowed = messages.ONE_OF.of(choices=str(limits["expected"]).replace("'", ""))
+        return messages.BAD_PARAMETER.of(name=name, allowed=allowed)
+    if kind == "string_too_short":
+        return messages.BAD_PARAMETER.of(name=name, allowed=messages.LONG_ENOUGH.of(least=limits["min_length"]))
     return messages.BAD_FIELD.of(name=name, problem=first["msg"])

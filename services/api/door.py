@@ -27,6 +27,7 @@ from shared.runtime.settings import is_loopback
 log = logging.getLogger("services.api.access")
 
 PUBLIC = frozenset({"/api/auth/login/"})
+ENDLESS = "/api/system/stream/"
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 LINGER = 1.0  # seconds in which a client that sends too much may still read why it is refused
 _HEADERS = [
@@ -89,7 +90,7 @@ class Door:
         path: str = scope["path"]
         if path.startswith("/api/") and not path.endswith("/"):
             path = scope["path"] = path + "/"
-        if scope["method"] == "HEAD":
+        if scope["method"] == "HEAD" and path != ENDLESS:
             scope["method"] = "GET"  # the server leaves the body out
         try:
             self._check_host(scope, host)

@@ -142,6 +142,8 @@ WHOLE_NUMBER = Text("{low} 到 {high} 之间的整数", "a whole number from {lo
 NUMBER = Text("{low} 到 {high} 之间的数字", "a number from {low} to {high}")
 ONE_OF = Text("以下之一: {choices}", "one of {choices}")
 SHORT_TEXT = Text("1 到 {most} 个字符的文本", "text of 1 to {most} characters")
+MISSING_FIELD = Text("缺少参数 {name}", "Parameter {name} is missing")
+LONG_ENOUGH = Text("至少 {least} 个字符的文本", "text of {least} or more characters")
 METRIC = Text(
     "指标目录中的名称 (见 /api/system/metrics/){near}", "a name from the catalogue (/api/system/metrics/){near}"
 )

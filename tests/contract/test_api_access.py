@@ -197,6 +197,34 @@ async def test_bad_users_are_refused_by_field(api: Api, body: Any) -> None:
     assert message
 
 
+@pytest.mark.parametrize(
+    ("body", "chinese", "english"),
+    [
+        ({"password": PASSWORD}, "缺少参数 username", "Parameter username is missing"),
+        (
+            {"username": "x", "password": "short"},
+            "参数 password 必须是 至少 8 个字符的文本",
+            "Parameter password must be text of 8 or more characters",
+        ),
+        (
+            {"username": "x", "password": PASSWORD, "role": "root"},
+            "参数 role 必须是 以下之一: viewer, operator or admin",
+            "Parameter role must be one of viewer, operator or admin",
+        ),
+        (
+            {"username": "x", "password": PASSWORD, "rôle": 1},
+            "未知参数 rôle, 允许的参数: username, password, role",
+            "Unknown parameter rôle; allowed parameters: username, password, role",
+        ),
+        ([], "请求体必须是 JSON 对象", "The request body must be a JSON object"),
+    ],
+)
+async def test_refusals_of_bodies_speak_both_languages(api: Api, body: Any, chinese: str, english: str) -> None:
+    asked: dict[str, Any] = {"who": "admin", "method": "POST", "body": body}
+    assert await api.refused("/api/auth/users/", **asked) == (422, chinese)
+    assert await api.refused("/api/auth/users/", accept_language="en", **asked) == (422, english)
+
+
 async def test_an_api_token_is_shown_once_expires_and_is_revoked(api: Api) -> None:
     made = await api.data(
         "/api/auth/tokens/", who="admin", method="POST", body={"name": "<b>grafana</b>", "expires_in_days": 1}

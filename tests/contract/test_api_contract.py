@@ -186,6 +186,7 @@ async def test_the_client_chooses_the_language(api: Api, header: str, message: s
 async def test_a_head_request_is_a_get_without_its_body(api: Api) -> None:
     answer = await api.ask("/api/system/cpu/", method="HEAD")
     assert answer.status_code == 200
+    assert (await api.ask("/api/system/stream/", method="HEAD")).status_code == 405, "it would never end"
 
 
 async def test_login_answers_in_the_promised_shape(api: Api) -> None:
@@ -207,6 +208,8 @@ async def test_openapi_documents_every_api_route_with_an_example(api: Api) -> No
             content = operation["responses"]["200"]["content"]
             assert all("example" in c or "schema" in c for c in content.values()), route.path
             assert "422" in operation["responses"]
+            in_path = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
+            assert in_path == set(re.findall(r"{(\w+)}", route.path))
 
 
 @pytest.mark.parametrize("route", [r for r in app.ROUTES if r.data is not None], ids=lambda r: f"{r.method} {r.path}")
