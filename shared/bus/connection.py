@@ -55,14 +55,14 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
         context = ssl.create_default_context(cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None)
     except (OSError, ssl.SSLError) as error:
         raise BusError(
-            f"LAPWING_KAFKA__SSL_CAFILE: cannot use {str(settings.ssl_cafile)!r}: {_reason(error)}", permanent=True
+            f"LAPWING_KAFKA__SSL_CAFILE: cannot use {str(settings.ssl_cafile)!r}: {words(error)}", permanent=True
         ) from None
     if settings.ssl_certfile:
         try:
             context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
         except (OSError, ssl.SSLError) as error:
             raise BusError(
-                f"LAPWING_KAFKA__SSL_CERTFILE: cannot use {str(settings.ssl_certfile)!r}: {_reason(error)}",
+                f"LAPWING_KAFKA__SSL_CERTFILE: cannot use {str(settings.ssl_certfile)!r}: {words(error)}",
                 permanent=True,
             ) from None
     return context
@@ -89,6 +89,15 @@ async def why_not(settings: KafkaSettings, timeout: float = 3.0) -> str | None:
     return "; ".join(dict.fromkeys(reasons)) or f"no broker at {settings.bootstrap_servers}"
 
 
+async def unreachable(settings: KafkaSettings) -> str:
+    """The sentence for a client that could not connect."""
+    reason = await why_not(settings)
+    return reason or (
+        f"the broker at {settings.bootstrap_servers} accepts connections but does not answer as it should: "
+        f"is LAPWING_KAFKA__SECURITY_PROTOCOL ({settings.security_protocol}) what it speaks there?"
+    )
+
+
 def explain(error: BaseException, where: str, settings: KafkaSettings) -> str:
     """``error``, met while connecting to ``where``, as one sentence that says what to look at."""
     if isinstance(error, errors.AuthenticationFailedError | errors.SaslAuthenticationFailed):
@@ -113,8 +122,9 @@ def explain(error: BaseException, where: str, settings: KafkaSettings) -> str:
             f"the broker at {where} closed the connection: is LAPWING_KAFKA__SECURITY_PROTOCOL "
             f"({settings.security_protocol}) what it speaks there?"
         )
-    return f"the broker at {where} cannot be used: {_reason(error)}"
+    return f"the broker at {where} cannot be used: {words(error)}"
 
 
-def _reason(error: BaseException) -> str:
+def words(error: BaseException) -> str:
+    """Never empty."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
