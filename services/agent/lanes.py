@@ -90,6 +90,7 @@ class Lane:
         """Nothing further is run; a collector that hangs is not waited for."""
         with self._changed:
             self._stopped = True
+            self._idle = None
             self._waiting.clear()
             self._changed.notify_all()
 

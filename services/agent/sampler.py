@@ -64,7 +64,7 @@ class Sampler:
 
     async def prime(self) -> None:
         """First readings of what is measured as a difference, so that the first event has true rates."""
-        await self._collect([p for p in self.probes if not p.background], self._lane, FIRST_PATIENCE)
+        await self._collect(self._lane, [p for p in self.probes if not p.background], FIRST_PATIENCE)
         for probe in self.probes:
             probe.take()
 
@@ -72,17 +72,16 @@ class Sampler:
         """The event of this slot, encoded. Returns before the next slot begins, whatever the collectors do."""
         began = self._clock.monotonic()
         ts = self._event_time.stamp(self._clock.now_ms())
-        probes = [p for p in self.probes if due(slot, self._slot, p.every)]
-        await self._run(probes, first=self._slot < 0)
+        await self._run([p for p in self.probes if due(slot, self._slot, p.every)], first=self._slot < 0)
         changed = self._judge()
         event = self._envelope(ts)
-        if self._about_itself is not None and (
-            changed or due(slot, self._slot, self._about_itself_every) or any(p.section == "system" for p in probes)
-        ):
-            event["agent"] = self._about_itself(self._tick_seconds, dict(self._failing))
         for probe in self.probes:
             if (found := probe.take()) is not None:
                 event[probe.section] = found
+        if self._about_itself is not None and (
+            changed or "system" in event or due(slot, self._slot, self._about_itself_every)
+        ):
+            event["agent"] = self._about_itself(self._tick_seconds, dict(self._failing))
         AGENT_TICKS_MISSED.add(slot - self._slot - 1)
         self._slot = slot
         line = encode(event)
@@ -96,21 +95,31 @@ class Sampler:
         self._background.stop()
 
     async def _run(self, probes: Sequence[Probe], *, first: bool) -> None:
-        """Waits for what is quick, and the first time for everything; what comes late is in a later event."""
+        """Waits for what is quick, a little for what is slow, and the first time for everything.
+
+        What comes late is in a later event.
+        """
         quick = [p for p in probes if not p.background]
         slow = [p for p in probes if p.background]
-        if first:
-            await asyncio.gather(
-                self._collect(quick, self._lane, FIRST_PATIENCE), self._collect(slow, self._background, FIRST_PATIENCE)
-            )
-            return
         self._background.leave_behind(after=self._timeout)
-        if slow:
-            self._background.submit(slow)
-        await self._collect(quick, self._lane, self._interval / 2)
+        if not slow:  # most ticks: no need for tasks
+            await self._collect(self._lane, quick, self._interval / 2)
+        elif first:
+            await asyncio.gather(
+                self._collect(self._lane, quick, FIRST_PATIENCE), self._collect(self._background, slow, FIRST_PATIENCE)
+            )
+        else:
+            a_little = min(FIRST_PATIENCE, self._interval / 10)
+            await asyncio.gather(
+                self._collect(self._lane, quick, self._interval / 2),
+                self._collect(self._background, slow, a_little, hurry=False),
+            )
 
-    async def _collect(self, probes: Sequence[Probe], lane: Lane, patience: float) -> None:
-        """Runs the probes and waits for them so long; one that takes half of it is left behind for the others' sake."""
+    async def _collect(self, lane: Lane, probes: Sequence[Probe], patience: float, *, hurry: bool = True) -> None:
+        """Runs the probes and waits for them so long.
+
+        In a hurry, one that takes half of that is left behind for the others' sake.
+        """
         if not probes:
             return
         loop = asyncio.get_running_loop()
@@ -123,7 +132,8 @@ class Sampler:
                     await idle.wait()
                 return
             except TimeoutError:
-                lane.leave_behind()
+                if hurry:
+                    lane.leave_behind()
 
     def _hangs(self, probe: Probe) -> bool:
         entered = probe.entered_at

@@ -95,6 +95,22 @@ async def test_the_first_event_has_every_section_also_the_slow_ones(build: Calla
     assert {"load", "disks"} <= json.loads(await sampler.tick(0)).keys()
 
 
+async def test_what_the_host_is_comes_with_what_the_agent_is(build: Callable[..., Sampler]) -> None:
+    """Readers keep the two together."""
+    sampler = build(
+        Probe(FakeCollector("system"), every=7, background=True),
+        Probe(FakeCollector()),
+        about_itself=lambda seconds, failing: {"version": "1"},
+        about_itself_every=100,
+    )
+    told = []
+    for slot in range(16):
+        event = json.loads(await sampler.tick(slot))
+        assert ("system" in event) == ("agent" in event)
+        told.append("agent" in event)
+    assert sum(told) == 3
+
+
 async def test_priming_lets_the_first_event_have_rates(build: Callable[..., Sampler]) -> None:
     sampler = build(Probe(FakeCollector()))
     await sampler.prime()
