@@ -10,15 +10,17 @@ import asyncio
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import lz4.frame  # type: ignore[import-untyped]
+
 from shared.runtime.settings import Settings
 from shared.store.port import Store, StoreError
 from shared.store.refusals import refusal
+from shared.store.worker import Worker
 
 T = TypeVar("T")
 
@@ -26,6 +28,7 @@ DATABASE = "lapwing"
 QUERY_SECONDS = 30.0
 COMMAND_SECONDS = 600.0
 CONNECT_SECONDS = 5
+CLOSE_SECONDS = 2.0
 
 _SESSION = {
     # Our statements are few and short: compiling them to machine code costs more than it gives, and memory.
@@ -115,20 +118,20 @@ async def open_store(settings: Settings, role: str) -> Store:
     server is away.
     """
     address = address_of(settings)
-    thread = ThreadPoolExecutor(1, thread_name_prefix=f"store-{role}")
+    worker = Worker(f"store-{role}", daemon=address.path is None)
     try:
-        client = await asyncio.get_running_loop().run_in_executor(thread, _opened, address)
+        client = await worker.run(functools.partial(_opened, address))
     except BaseException:
-        thread.shutdown(wait=False)
+        worker.stop()
         raise
-    return _Clickhouse(address, client, thread)
+    return _Clickhouse(address, client, worker)
 
 
 class _Clickhouse:
-    def __init__(self, address: Address, client: Any, thread: ThreadPoolExecutor) -> None:
+    def __init__(self, address: Address, client: Any, worker: Worker) -> None:
         self._address = address
         self._client = client
-        self._thread = thread
+        self._worker = worker
         self._closed = False
 
     async def query(
@@ -151,9 +154,7 @@ class _Clickhouse:
         settings: dict[str, Any] = dict(_LINES)
         if token:
             settings["insert_deduplication_token"] = token
-        await self._call(
-            functools.partial(self._client.raw_insert, table, insert_block=lines, fmt="JSONEachRow", settings=settings)
-        )
+        await self._call(self._insert_lines, table, lines, settings)
 
     async def insert_rows(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         if rows:
@@ -169,8 +170,17 @@ class _Clickhouse:
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._client.close)
-            self._thread.shutdown(wait=False)
+            closing = self._worker.run(self._client.close)
+            self._worker.stop()
+            await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+
+    def _insert_lines(self, table: str, lines: bytes, settings: dict[str, Any]) -> None:
+        compression = None
+        if self._address.path is None:
+            lines, compression = lz4.frame.compress(lines), "lz4"
+        self._client.raw_insert(
+            table, insert_block=lines, fmt="JSONEachRow", settings=settings, compression=compression
+        )
 
     def _select(self, sql: str, parameters: Mapping[str, Any] | None, timeout: float | None, columns: bool) -> Any:
         return self._client.query(
@@ -183,9 +193,7 @@ class _Clickhouse:
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
         if self._closed:
             raise StoreError("this store handle was closed")
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, functools.partial(_translated, self._address, function, *arguments)
-        )
+        return await self._worker.run(functools.partial(_translated, self._address, function, *arguments))
 
 
 def _translated(address: Address, function: Callable[..., T], *arguments: Any) -> T:
@@ -211,7 +219,7 @@ def _opened(address: Address) -> Any:
 
 
 def _connected(address: Address, database: str) -> Any:
-    import clickhouse_connect
+    import clickhouse_connect  # takes half a second, so only who has a store pays for it
 
     arguments: dict[str, Any] = {
         "database": database,
