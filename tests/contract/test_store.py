@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,6 +162,17 @@ async def test_codes_of_a_server_say_whether_to_try_again(
     assert refused.value.permanent is permanent
     assert str(refused.value) == "it is so. (SOME_NAME)"
     await store.close()
+
+
+async def test_a_server_that_never_answers_holds_up_no_stop(empty_store: Settings, front: Front) -> None:  # noqa: F811
+    store = await open_store(on_server(front, empty_store), "test")
+    front.hang = threading.Event()
+    asking = asyncio.create_task(store.query("SELECT 1"))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await store.close()
+    front.hang.set()
+    assert await asking == [(1,)]
 
 
 @pytest.mark.parametrize("dsn", ["http:///lapwing", "http://host:99999999/x", "chdb://?database=a-b", "http://h/a b"])

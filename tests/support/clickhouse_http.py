@@ -30,10 +30,13 @@ _numbers = itertools.count()
 
 
 class Front(ThreadingHTTPServer):
-    """``address`` is ``host:port``; ``failure`` (status, body) is answered instead of asking the engine."""
+    """``address`` is ``host:port``; ``failure`` (status, body) is answered instead of asking the engine; with ``hang``
+    nothing is answered until it is set.
+    """
 
     daemon_threads = True
     failure: tuple[int, str] | None = None
+    hang: threading.Event | None = None
 
     @property
     def address(self) -> str:
@@ -63,6 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             if url.path == "/ping":
                 return self._send(200, b"Ok.\n")
+            if self.server.hang:
+                self.server.hang.wait(60)
             if self.server.failure:
                 return self._send(self.server.failure[0], self.server.failure[1].encode())
             if f"default:{PASSWORD}" != self._credentials():
