@@ -94,7 +94,7 @@ class Door:
             scope["method"] = "GET"  # the server leaves the body out
         try:
             self._check_host(scope, host)
-            if not length.isdigit() and length:
+            if length and not (length.isascii() and length.isdigit()):
                 raise ApiError(400, messages.BAD_REQUEST)
             most = self._deps.settings.api.max_body_bytes
             if length and int(length[:15]) > most:

@@ -69,8 +69,9 @@ class Endpoint:
     async def _now(self, ask: Ask, host: HostState, values: Values) -> Any:
         if not self.sections <= host.sections.keys() and not host.filled:
             await _fill(ask.deps, host, ask.now_ms, need=self.required)
-        if self.required and self.required not in host.sections:
-            raise not_found(messages.NO_DATA.of(section=self.required))
+        missing = self.required not in host.sections if self.required else not self.sections & host.sections.keys()
+        if missing:
+            raise not_found(messages.NO_DATA.of(section=self.required or self.name))
         return self.shape(_shown(host.sections, host, ask.now_ms, ask.language, values))
 
     async def _then(self, ask: Ask, host: HostState, at: int, values: Values) -> Any:

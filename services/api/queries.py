@@ -56,6 +56,9 @@ class Queries:
     async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         await self._ask(lambda store: store.insert_rows(table, columns, rows))
 
+    async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        await self._ask(lambda store: store.command(sql, parameters))
+
     async def _ask(self, question: Callable[[Store], Awaitable[T]]) -> T:
         store = await self._free()
         asking = asyncio.ensure_future(question(store))

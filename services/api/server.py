@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+LONGEST_HEAD = 1 << 20  # bytes, with as much of a body as comes in the same reads
 GRACE = 0.6  # seconds an answer under way has when we stop
 
 
@@ -34,8 +36,7 @@ class Server:
             timeout_graceful_shutdown=1,
             timeout_keep_alive=75,
             ws="none",
-            http="httptools",
-            h11_max_incomplete_event_size=65_536,
+            http=_Protocol,
         )
         self._server = _Uvicorn(config)
         self._serving: asyncio.Task[None] | None = None
@@ -83,6 +84,29 @@ class Server:
         await asyncio.gather(serving, return_exceptions=True)
         if self._socket_file:
             self._socket_file.unlink(missing_ok=True)
+
+
+class _Protocol(HttpToolsProtocol):
+    """Hangs up on a request whose head does not end: the parser itself would take any length of it."""
+
+    _head = 0
+    _in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head += len(data)
+            if self._head > LONGEST_HEAD:
+                self.transport.close()
+                return
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._head, self._in_head = 0, True
+        super().on_message_complete()
 
 
 class _Uvicorn(uvicorn.Server):

@@ -135,7 +135,7 @@ class ApiService:
             await asyncio.sleep(FOLLOW)
             try:
                 await self.deps.accounts.follow()
-            except ApiError as error:
+            except (ApiError, StoreError) as error:
                 log.debug("accounts could not be read again", extra={"reason": str(error)})
 
     def _bus_trouble(self) -> str | None:

@@ -334,6 +334,17 @@ async def test_accounts_survive_a_restart_and_reach_other_replicas(fresh_store: 
         assert await again.login("viewer")
 
 
+async def test_revocations_are_forgotten_when_the_logins_have_expired_anyway(fresh_store: Settings) -> None:
+    async with running_api(fresh_store) as api:
+        for _ in range(3):
+            await api.data("/api/auth/logout/", who=await api.login(), method="POST")
+        assert len(api.deps.accounts._contents.keys) == 4, "the signing key and three revocations"
+        api.clock.advance(43_300)
+        await api.deps.accounts.open()
+        assert await api.login(), "the signing key is kept"
+        assert await api.store.query("SELECT count() FROM keyring FINAL") == [(1,)]
+
+
 async def test_the_first_start_makes_an_admin_and_the_setting_always_wins(fresh_store: Settings) -> None:
     async with running_api(fresh_store) as api:
         accounts = api.deps.accounts

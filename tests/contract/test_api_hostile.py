@@ -156,6 +156,15 @@ async def test_no_host_at_all_is_a_clear_404() -> None:
                 assert await api.refused(route.path, accept_language="en") == (404, "No host has reported yet")
 
 
+async def test_a_host_of_which_nothing_is_known_is_a_clear_404(api: Api) -> None:
+    api.deps.live.known("old", "old", {}, T0 - 86_400_000)
+    for route in app.ROUTES:
+        if route.fast:
+            status, message = await api.refused(f"{route.path}?host=old", accept_language="en")
+            assert status == 404
+            assert message.startswith("This host has not reported ")
+
+
 async def test_hosts_that_share_a_name_must_be_named_by_id(api: Api) -> None:
     api.hear(host_sample(host_id="other", ts=T0 + 5, cpu={"percent": 1.0}))
     status, message = await api.refused("/api/system/cpu/?host=web-1", accept_language="en")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import io
 import json
 import socket
@@ -255,6 +256,23 @@ async def test_a_body_of_100_mb_is_refused_before_it_is_read(settings: Settings)
                 return len(sock.recv(10_000).split(b" 413 ")) - 1
 
         assert await asyncio.to_thread(stubborn) == 1
+
+
+async def test_a_request_head_that_does_not_end_is_cut_off(settings: Settings) -> None:
+    async with running(settings) as api, client(api) as http:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rsplit(":", 1)[1]))
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(64):
+                writer.write(b"a" * 65_536)
+                await writer.drain()
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+        for size in (10, 500_000, 900_000, 10):
+            body = {"data": [1.0] * (size // 4)}
+            answer = await http.post("/api/system/detect_overload/", json=body)
+            assert answer.status_code in (200, 422), "a long body is no long head"
 
 
 # -- the admin socket and the command line ----------------------------------------------------------------------------

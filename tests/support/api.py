@@ -76,7 +76,7 @@ class MemoryStore:
         raise NotImplementedError
 
     async def command(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
-        raise NotImplementedError
+        self._there()
 
     async def close(self) -> None:
         self.closed = True

@@ -57,6 +57,7 @@ class Accounts:
 
     async def open(self) -> None:
         """Reads everything; makes the key that signs logins where there is none. Raises ``ApiError`` 503."""
+        await self._vault.forget(self._clock.now_ms())
         await self.follow()
         if SIGNING_KEY not in self._contents.keys:
             # Two replicas may both do this: the higher version wins for both, once they read again.
@@ -67,7 +68,7 @@ class Accounts:
         """Reads again where somebody wrote. Raises ``ApiError`` 503."""
         stamp = await self._vault.stamp()
         if stamp != self._stamp:
-            self._contents = await self._vault.read()
+            self._contents = await self._vault.read(self._clock.now_ms())
             self._stamp = stamp
             self._verified.clear()
 

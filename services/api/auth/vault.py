@@ -31,7 +31,8 @@ class Vault:
         (row,) = await self._queries.rows(statement("vault_stamp"))
         return tuple(row)
 
-    async def read(self) -> Contents:
+    async def read(self, now_ms: int) -> Contents:
+        """Everything that still matters at ``now_ms``."""
         users = [User(*row) for row in await self._queries.rows(statement("vault_users"))]
         tokens = [
             ApiToken(i, name, digest, tuple(scopes), by, at, expires, revoked, version)
@@ -39,8 +40,12 @@ class Vault:
                 statement("vault_tokens")
             )
         ]
-        keys = await self._queries.rows(statement("vault_keys"))
+        keys = await self._queries.rows(statement("vault_keys"), {"now": now_ms, "revoked": REVOKED})
         return Contents({u.username: u for u in users}, {t.token_id: t for t in tokens}, dict(keys))
+
+    async def forget(self, now_ms: int) -> None:
+        """Revocations of logins that have expired by themselves."""
+        await self._queries.command(statement("vault_forget"), {"now": now_ms, "revoked": REVOKED})
 
     async def keep_user(self, user: User) -> None:
         await self._queries.insert(

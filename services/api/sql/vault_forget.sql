@@ -1,0 +1,1 @@
+DELETE FROM keyring WHERE startsWith(name, {revoked:String}) AND toUInt64OrZero(value) <= {now:UInt64}
