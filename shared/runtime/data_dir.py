@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -58,4 +59,5 @@ class DataDir:
     def release(self) -> None:
         """Let others have it. Safe to call twice."""
         while self._locks:
-            self._locks.pop().close()
+            with suppress(OSError):  # on a full disk, what could not be written fails once more; the lock is gone
+                self._locks.pop().close()

@@ -109,6 +109,23 @@ def test_a_lock_that_cannot_be_written_is_a_directory_that_cannot_be_used(tmp_pa
         DataDir(tmp_path).claim(["api"])
 
 
+def test_a_disk_that_takes_nothing_is_said_in_one_line(tmp_path: Path) -> None:
+    program = """
+        import resource, sys
+        from pathlib import Path
+        from shared.runtime.data_dir import DataDir, DataDirError
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        try:
+            DataDir(Path(sys.argv[1])).claim(["api"])
+        except DataDirError as error:
+            print(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.startswith(f"cannot write to the data directory {tmp_path}: "), done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
