@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from services import compose
 from shared.runtime import settings as settings_module
+from shared.runtime.descriptors import allow_enough
 from shared.runtime.lifecycle import Runner
 from shared.runtime.settings import Settings
 from shared.runtime.version import VERSION
@@ -107,6 +108,7 @@ def _service(name: str) -> Handler:
 
 
 async def _serve(config: Settings, names: Sequence[str]) -> int:
+    allow_enough()
     product = compose.build(config, names)
 
     def started() -> None:

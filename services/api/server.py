@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.api.connections import PatientProtocol
 
 LONGEST_HEAD = 1 << 20  # bytes, with as much of a body as comes in the same reads
 GRACE = 0.6  # seconds an answer under way has when we stop
@@ -86,7 +87,7 @@ class Server:
             self._socket_file.unlink(missing_ok=True)
 
 
-class _Protocol(HttpToolsProtocol):
+class _Protocol(PatientProtocol):
     """Hangs up on a request whose head does not end: the parser itself would take any length of it."""
 
     _head = 0
