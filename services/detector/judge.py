@@ -54,9 +54,13 @@ class Episode:
 
 @dataclass
 class _Watched:
-    """What is remembered of a host: ``since`` is when the unusual began, ``calm_since`` when it last ended."""
+    """What is remembered of a host: ``since`` is when the unusual began, ``calm_since`` when it last ended;
+    ``heard_ms`` is the newest instant of any host when this one was last heard of, so that no clock that is wrong
+    looks like silence.
+    """
 
     last_ms: int
+    heard_ms: int
     since: int | None = None
     calm_since: int | None = None
     episode: Episode | None = None
@@ -79,7 +83,7 @@ class Judge:
         """Go on with what an earlier run had open: each is closed when its host is known again and calm."""
         for episode in episodes:
             self._hosts[episode.host.host_id] = _Watched(
-                last_ms=episode.last_ms, episode=replace(episode, inherited=True)
+                last_ms=episode.last_ms, heard_ms=episode.last_ms, episode=replace(episode, inherited=True)
             )
 
     def step(
@@ -96,10 +100,10 @@ class Judge:
         if watched is None:
             if verdict.warming_up or verdict.score <= self._threshold:
                 return []
-            watched = self._hosts[host.host_id] = _Watched(ts_ms)
+            watched = self._hosts[host.host_id] = _Watched(ts_ms, self._newest_ms)
         if ts_ms - watched.last_ms > FORGIVEN_GAP_MS:
             watched.since = watched.calm_since = None
-        watched.last_ms = ts_ms
+        watched.last_ms, watched.heard_ms = ts_ms, self._newest_ms
         if verdict.warming_up and (watched.episode is None or watched.episode.inherited):
             return []
         if watched.episode is None:
@@ -110,7 +114,7 @@ class Judge:
         """Close the episodes of hosts that have been silent while others were not."""
         out = []
         for host_id, watched in list(self._hosts.items()):
-            if self._newest_ms - watched.last_ms > SILENT_MS:
+            if self._newest_ms - watched.heard_ms > SILENT_MS:
                 if watched.episode:
                     out.append(self._close(watched, watched.last_ms, self._newest_ms, "no data"))
                 else:

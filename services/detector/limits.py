@@ -57,7 +57,7 @@ class Limits:
             self._held.pop(key, None)
             return False
         if held is None or ts_ms - held.last_ms > FORGIVEN_GAP_MS:
-            self._held = {k: h for k, h in self._held.items() if ts_ms - h.last_ms <= FORGIVEN_GAP_MS}
+            self._held = {k: h for k, h in self._held.items() if ts_ms - h.last_ms <= NORMAL_AFTER_MS}
             held = self._held[key] = _Held(ts_ms, ts_ms)
         held.last_ms = ts_ms
         return limit.sustained_ms <= ts_ms - held.since_ms < NORMAL_AFTER_MS

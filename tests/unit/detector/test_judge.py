@@ -124,6 +124,16 @@ def test_a_host_that_falls_silent_is_closed_when_others_have_gone_on() -> None:
     assert it.sweep() == []
 
 
+def test_a_host_whose_clock_is_behind_is_not_silent() -> None:
+    it = judge()
+    behind, hour = Host("host-3", "old-1"), 3_600_000
+    for second in range(60):
+        it.step(WEB, T0 + second * 1000, CALM, {})
+        it.step(behind, T0 - hour + second * 1000, unusual(), {})
+        assert it.sweep() == []
+    assert [e.host.host_id for e in it.open_episodes()] == ["host-3"]
+
+
 def test_silence_is_not_duration() -> None:
     hours_apart = {range(1): unusual(), range(7200, 7203): unusual()}
     assert told(judge(), hours_apart) == []
