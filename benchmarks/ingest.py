@@ -217,7 +217,9 @@ async def _day() -> None:
         lines = fleet(hosts, seconds, _today() - DAY_MS)
         while batch := list(itertools.islice(lines, 5000)):
             events += len(batch)
-            samples += sum(numbers_in(msgspec.json.decode(line)) - 3 for line in batch[::10]) * 10
+            # A stride that meets every host and every interval alike; less the version, the time and the count.
+            some = batch[::7]
+            samples += sum(numbers_in(msgspec.json.decode(line)) - 3 for line in some) * len(batch) // len(some)
             await store.insert_lines("landing_metrics", b"\n".join(batch))
         for table in TABLES:
             await store.command(f"OPTIMIZE TABLE {table} FINAL")
