@@ -11,6 +11,7 @@ import base64
 import logging
 import math
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -22,7 +23,6 @@ from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
-import psutil
 from aiokafka import errors
 from aiokafka.client import AIOKafkaClient
 
@@ -31,6 +31,7 @@ from shared.broker.embedded import BrokerError
 from shared.broker.jars import VERSION, cache_dir, kafka_jars
 from shared.broker.java import find_java
 from shared.broker.kafka_properties import JVM, server_properties
+from shared.broker.left_behind import end_left_behind, left_behind
 from shared.broker.ports import two_ports
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 READY_WITHIN = 90.0  # seconds; 2 to 4 on a quiet machine, more after a kill with much on disk
 STOP_WITHIN = 2.0
 _POLL = 0.05
+_COMPLAINT = re.compile(r"\bERROR\b|\bFATAL\b|^(Exception|Caused by|Error)|^[\w.]+Exception")
 
 
 class LocalKafka:
@@ -61,8 +63,13 @@ class LocalKafka:
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._cache = cache or cache_dir()
         self._properties = dict(properties or {})
-        self._ports = two_ports(self._home / "ports", ours=lambda: self._left_behind() is not None)
+        self._pid_file = self._home / "pid"
+        # By this argument a process is known to be the Kafka of this directory.
+        self._mark = f"-Dlapwing.kafka.home={self._home}"
+        self._ports = two_ports(self._home / "ports", ours=self._is_left_behind)
         self._process: subprocess.Popen[bytes] | None = None
+        self._log = self._home / "kafka.log"
+        self._log_begin = 0
         self.address = f"127.0.0.1:{self._ports[0]}"
 
     @property
@@ -74,7 +81,7 @@ class LocalKafka:
         """Returns when Kafka answers. Raises ``BrokerError`` when it cannot be had or does not come up."""
         java = await asyncio.to_thread(find_java)
         jars = await asyncio.to_thread(kafka_jars, self._cache)
-        await asyncio.to_thread(self._end_left_behind)
+        await asyncio.to_thread(end_left_behind, self._pid_file, self._mark)
         self._prepare()
         command = [
             str(java),
@@ -91,7 +98,7 @@ class LocalKafka:
         self._write_properties("server.properties", "log")
         began = time.monotonic()
         self._process = self._spawn([*command, "kafka.Kafka", "server.properties"])
-        (self._home / "pid").write_text(f"{self._process.pid}\n")
+        self._pid_file.write_text(f"{self._process.pid}\n")
         await self._until_it_answers(self._process, began + READY_WITHIN)
         log.info(
             "Apache Kafka is up",
@@ -118,12 +125,10 @@ class LocalKafka:
         finally:
             process.kill()
         await _ended(process, 1.0)
-        (self._home / "pid").unlink(missing_ok=True)
+        self._pid_file.unlink(missing_ok=True)
 
-    @property
-    def _mark(self) -> str:
-        """By this argument a process is known to be the Kafka of this directory."""
-        return f"-Dlapwing.kafka.home={self._home}"
+    def _is_left_behind(self) -> bool:
+        return left_behind(self._pid_file, self._mark) is not None
 
     def _prepare(self) -> None:
         # Native libraries are unpacked there, and stay when Kafka is killed.
@@ -153,6 +158,7 @@ class LocalKafka:
         """On this very thread, of which the leash will be the child. In a session of its own: Ctrl-C is for us, who
         still need Kafka while the others stop.
         """
+        self._log_begin = self._log.stat().st_size if self._log.exists() else 0
         with (self._home / "kafka.out").open("wb") as out:
             return subprocess.Popen(  # noqa: S603 - every word of it is ours
                 [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command],
@@ -168,33 +174,12 @@ class LocalKafka:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise BrokerError(self._epitaph(process))
-            if await _answers(*self._ports[:1]):
+            if await _answers(self._ports[0]):
                 return
             await asyncio.sleep(_POLL)
         raise BrokerError(
-            f"Apache Kafka does not answer at {self.address} within {READY_WITHIN:g} s; see {self._home / 'kafka.log'}"
+            f"Apache Kafka does not answer at {self.address} within {READY_WITHIN:g} s; {self._last_words()}"
         )
-
-    def _left_behind(self) -> psutil.Process | None:
-        """The Kafka of this directory that still runs although its Lapwing does not."""
-        try:
-            process = psutil.Process(int((self._home / "pid").read_text()))
-            return process if self._mark in process.cmdline() else None
-        except (OSError, ValueError, psutil.Error):
-            return None
-
-    def _end_left_behind(self) -> None:
-        process = self._left_behind()
-        if process is None:
-            return
-        log.warning("ending an Apache Kafka that was left behind", extra={"pid": process.pid})
-        with suppress(psutil.Error):
-            process.terminate()
-            try:
-                process.wait(5)
-            except psutil.TimeoutExpired:
-                process.kill()
-                process.wait(5)
 
     def _epitaph(self, process: subprocess.Popen[bytes]) -> str:
         status = process.returncode
@@ -202,14 +187,14 @@ class LocalKafka:
         return f"Apache Kafka {how}; {self._last_words()}"
 
     def _last_words(self) -> str:
-        """The last complaint in what it wrote, and where there is more."""
-        for name in ("kafka.log", "kafka.out"):
-            with suppress(OSError):
-                lines = (self._home / name).read_text(errors="replace").splitlines()[-400:]
-                complaints = [line for line in lines if " ERROR " in line or " FATAL " in line or "Exception" in line]
-                if complaints:
-                    return f"it said {complaints[-1].strip()[:300]!r} (see {self._home / name})"
-        return f"see {self._home / 'kafka.log'}"
+        """The last complaint since it was started, and where there is more."""
+        for path, begin in ((self._log, self._log_begin), (self._home / "kafka.out", 0)):
+            with suppress(OSError), path.open("rb") as file:
+                file.seek(min(begin, path.stat().st_size))
+                lines = file.read(1 << 20).decode(errors="replace").splitlines()
+                if complaints := [line.strip() for line in lines if _COMPLAINT.search(line)]:
+                    return f"it said {complaints[-1][:300]!r} (see {path})"
+        return f"see {self._log}"
 
 
 async def _ended(process: subprocess.Popen[bytes], within: float = math.inf) -> bool:
