@@ -51,7 +51,7 @@ def make(
     """Everything, with a store that is not open yet."""
     clock = clock or SystemClock()
     queries = Queries()
-    live = Live()
+    live = Live(max_future_ms=round(settings.ingest.max_future_seconds * 1000))
     passwords = passwords or Passwords()
     accounts = Accounts(Vault(queries), passwords, clock, token_ttl=settings.api.token_ttl)
     return Deps(

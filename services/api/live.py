@@ -1,7 +1,8 @@
 """The newest state of every host, in memory: what the topics said last. One writer (``feed``), many readers.
 
-Only newer readings replace older ones, so that what a spool sends late never turns the clock back. Bounded: beyond
-``max_hosts`` the longest silent host is forgotten here (the store still knows it).
+Only newer readings replace older ones, so that what a spool sends late never turns the clock back; readings from the
+future, which nothing true could replace, are left. Bounded: beyond ``max_hosts`` the longest silent host is forgotten
+here (the store still knows it).
 """
 
 from __future__ import annotations
@@ -89,12 +90,20 @@ class HostState:
         self.answers.clear()
         return True
 
+    def scored(self, ts: int, score: float) -> None:
+        if ts > self.score_ts:
+            self.score_ts, self.score = ts, score
+
     def interval_ms(self) -> int:
         agent = self.section("agent")
         return int(agent.interval_ms) if agent else 1000
 
-    def take(self, sample: HostSample, now_ms: int) -> bool:
-        """Says whether the event is this host's newest."""
+    def take(self, sample: HostSample, now_ms: int, latest_ms: int) -> bool:
+        """Says whether the event is this host's newest. What is later than ``latest_ms`` is from a wrong clock."""
+        if sample.ts > latest_ms:
+            return False
+        if self.ts > latest_ms:
+            self._forget_after(latest_ms)  # the wrong clock was ours, and was put right
         self.sequence.saw(sample.seq)
         for name in SECTIONS:
             value = getattr(sample, name)
@@ -112,6 +121,14 @@ class HostState:
             self._incarnation(sample.agent.started_at, now_ms)
         return True
 
+    def _forget_after(self, latest_ms: int) -> None:
+        self.sections = {name: reading for name, reading in self.sections.items() if reading.ts <= latest_ms}
+        self.recent_cpu = deque((r for r in self.recent_cpu if r[0] <= latest_ms), maxlen=RECENT_CPU)
+        self.ts = max((reading.ts for reading in self.sections.values()), default=-1)
+        if self.score_ts > latest_ms:
+            self.score_ts, self.score = -1, None
+        self.answers.clear()
+
     def _incarnation(self, started_at: int, now_ms: int) -> None:
         """An agent that restarts changes ``started_at`` once; a value that comes back means two agents, one id."""
         seen = self._incarnations
@@ -123,9 +140,10 @@ class HostState:
 
 
 class Live:
-    def __init__(self, *, max_hosts: int = 20_000) -> None:
+    def __init__(self, *, max_hosts: int = 20_000, max_future_ms: int = 600_000) -> None:
         self._hosts: dict[str, HostState] = {}
         self._max_hosts = max_hosts
+        self._max_future_ms = max_future_ms
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -151,14 +169,13 @@ class Live:
         state = self._hosts.get(sample.host_id)
         if state is None:
             state = self._add(HostState(sample.host_id, sample.host, sample.labels, -1, now_ms))
-        return state, state.take(sample, now_ms)
+        return state, state.take(sample, now_ms, now_ms + self._max_future_ms)
 
     def score(self, score: HostScore) -> None:
         """Scores of hosts not heard of are left: their sample will come."""
         state = self._hosts.get(score.host_id)
-        if state is not None and score.ts > state.score_ts:
-            state.score_ts = score.ts
-            state.score = score.score
+        if state is not None:
+            state.scored(score.ts, score.score)
 
     def last_heard(self) -> HostState | None:
         return max(self._hosts.values(), key=lambda h: h.heard_ms, default=None)

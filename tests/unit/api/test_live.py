@@ -48,6 +48,26 @@ def test_a_late_event_still_fills_a_section_that_nothing_newer_has() -> None:
     assert host.sections["disks"].ts == T0
 
 
+def test_an_event_from_the_future_does_not_silence_the_host() -> None:
+    live = Live(max_future_ms=600_000)
+    hear(live, ts=T0)
+    host, newest = hear(live, ts=T0 + 86_400_000, now_ms=T0 + 1000, cpu={"percent": 99.0})
+    assert not newest
+    host, newest = hear(live, ts=T0 + 2000, cpu={"percent": 7.0})
+    assert newest
+    assert (host.section("cpu").percent, host.heard_ms) == (7.0, T0 + 2000)
+
+
+def test_a_clock_of_ours_that_was_ahead_and_is_put_right_leaves_no_host_behind() -> None:
+    live = Live(max_future_ms=600_000)
+    host, _ = hear(live, ts=T0 + 86_400_000, cpu={"percent": 99.0})
+    host, newest = hear(live, ts=T0, cpu={"percent": 7.0})
+    assert newest
+    assert [percent for _, percent in host.recent_cpu] == [7.0]
+    assert host.section("cpu").percent == 7.0
+    assert directory(live).status(host, T0 + 1000) == "online"
+
+
 def test_recent_cpu_is_bounded_and_in_order() -> None:
     live = Live()
     for i in range(RECENT_CPU + 50):
