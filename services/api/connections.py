@@ -11,9 +11,11 @@ from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from shared.runtime.descriptors import descriptors_allowed
+
 log = logging.getLogger(__name__)
 
-MOST_CONNECTIONS = 1000
+MOST_CONNECTIONS = 1000  # fewer where the process may have few descriptors
 HEAD_WITHIN = 10.0  # seconds from the connection, or from a later request's first byte, to the end of its headers
 
 
@@ -24,7 +26,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast(asyncio.Transport, transport))
-        if len(self.connections) > MOST_CONNECTIONS:
+        if len(self.connections) > min(MOST_CONNECTIONS, descriptors_allowed() // 4):
             log.debug("a connection was refused: there are too many")
             self.transport.abort()
         else:

@@ -7,9 +7,10 @@ import sys
 
 PROGRAM = """
 import resource
-from shared.runtime.descriptors import allow_enough
+from shared.runtime.descriptors import allow_enough, descriptors_allowed
 resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
-print(allow_enough(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+allow_enough()
+print(descriptors_allowed(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 
 
