@@ -74,7 +74,8 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
     for name in SERVICES:
         if name in names:
             room = importlib.import_module(f"services.{name}.service")
-            parts.append(room.build(settings, clock=clock, health=health))
+            more = _remembered(settings, clock) if (name, kind) == ("alerter", "embedded://") else {}
+            parts.append(room.build(settings, clock=clock, health=health, **more))
     return Product(settings, parts, health)
 
 
@@ -95,6 +96,14 @@ def _own_broker(settings: Settings) -> tuple[Settings, Service]:
 def _at(settings: Settings, address: str) -> Settings:
     kafka = settings.kafka.model_copy(update={"bootstrap_servers": address})
     return settings.model_copy(update={"kafka": kafka})
+
+
+def _remembered(settings: Settings, clock: Clock) -> dict[str, Any]:
+    """What a broker that forgets owes the alerter: the alerts that were open, from the store."""
+    from services.alerter.kept import kept_in
+    from shared.store.clickhouse import open_store
+
+    return {"history": kept_in(lambda: open_store(settings, "alerter history"), clock)}
 
 
 OWN_BROKERS = {"embedded://": _embed_broker, "local://": _own_broker}
