@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -9,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from services.api import messages, parameters
-from services.api.errors import unprocessable
+from services.api.errors import ApiError, unprocessable
 from services.api.messages import Language, Text
 from services.api.parameters import Parameter, Values
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from services.api.deps import Deps
 
 M = TypeVar("M", bound=BaseModel)
+BODY_WITHIN = 20.0  # seconds
 
 
 class Ask:
@@ -48,8 +50,12 @@ class Ask:
         return client[0] if client else "local"
 
     async def body(self, model: type[M]) -> M:
-        """The JSON body as a ``model``. Raises ``ApiError`` 422 naming what is wrong with it."""
-        content = await Request(self.scope, self._receive).body()
+        """The JSON body as a ``model``. Raises ``ApiError`` 422 naming what is wrong with it, 408 when it does not come."""
+        try:
+            async with asyncio.timeout(BODY_WITHIN):
+                content = await Request(self.scope, self._receive).body()
+        except TimeoutError:
+            raise ApiError(408, messages.BODY_SLOW, {"Connection": "close"}) from None
         try:
             return model.model_validate_json(content or b"null")
         except ValidationError as error:

@@ -88,8 +88,7 @@ class Door:
         language, host, length = _read(scope)
         scope["lapwing.language"] = language
         path: str = scope["path"]
-        if path.startswith("/api/") and not path.endswith("/"):
-            path = scope["path"] = path + "/"
+        path = scope["path"] = _with_its_slash(path)
         if scope["method"] == "HEAD" and path != ENDLESS:
             scope["method"] = "GET"  # the server leaves the body out
         try:
@@ -203,6 +202,13 @@ def _read(scope: Scope) -> tuple[Language, str, str]:
         elif name == b"content-length":
             length = value
     return messages.language(accept.decode("latin-1")), host.decode("latin-1"), length.decode("latin-1")
+
+
+def _with_its_slash(path: str) -> str:
+    """Every route answers with and without a slash at the end: those of ``/api/`` are kept with one, others without."""
+    if path.startswith("/api/"):
+        return path if path.endswith("/") else path + "/"
+    return path[:-1] if path.endswith("/") and len(path) > 1 else path
 
 
 def _host_name(host: str) -> str:

@@ -102,6 +102,7 @@ BAD_CURSOR = Text(
 )
 
 BAD_BODY = Text("请求体 {problem}", "Request body: {problem}")
+BODY_SLOW = Text("请求体未及时到达", "The request body did not arrive in time")
 BODY_NOT_JSON = Text("请求体必须是 JSON 对象", "The request body must be a JSON object")
 BAD_FIELD = Text("参数 {name} 无效: {problem}", "Parameter {name} is not valid: {problem}")
 

@@ -90,8 +90,12 @@ def _system(row: Sequence[Any]) -> dict[str, Reading]:
     system = _System(
         hostname=hostname, platform=platform, architecture=architecture, boot_time=boot_time, kernel=kernel, os=os
     )
-    agent = _Agent(version=version, interval_ms=max(1, interval_ms), started_at=started_at)
-    return {"system": Reading(ts, system), "agent": Reading(ts, agent)}
+    return {"system": Reading(ts, system), "agent": Reading(ts, agent_state(version, interval_ms, started_at))}
+
+
+def agent_state(version: str, interval_ms: int, started_at: int) -> Any:
+    """What the store keeps of an agent's word about itself."""
+    return _Agent(version=version, interval_ms=max(1, interval_ms), started_at=max(0, started_at))
 
 
 def _process(row: Sequence[Any]) -> Any:

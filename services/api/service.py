@@ -14,8 +14,8 @@ from services.api import deps as wiring
 from services.api.app import create_app
 from services.api.errors import ApiError
 from services.api.feed import TOPICS, Feed
+from services.api.fill import fill
 from services.api.server import Server
-from services.api.statements import statement
 from shared.bus.port import Tail
 from shared.runtime.clock import Clock
 from shared.runtime.health import Health
@@ -28,9 +28,6 @@ log = logging.getLogger(__name__)
 HANDLES = 3  # questions to the store at a time
 FOLLOW = 3.0  # seconds in which what one replica revokes reaches the others
 RECENT = 2000  # messages of each partition that are read again at start
-_AGENTS_REACH_MS = 2 * 3_600_000
-_SCORES_REACH_MS = 120_000
-_MOST_HOSTS = 20_000
 
 OpenStore = Callable[[Settings, str], Awaitable[Store]]
 OpenTail = Callable[[Settings], Tail]
@@ -158,27 +155,6 @@ def local(app: Any) -> Any:
 
 def admin_socket(settings: Settings) -> Any:
     return settings.data_dir.absolute() / "run" / "admin.sock"
-
-
-async def fill(deps: wiring.Deps) -> None:
-    """What the store knows of the hosts: who they are, their agents, their scores. The rest is read when asked for."""
-    from services.api.past import _Agent
-
-    now = deps.clock.now_ms()
-    try:
-        for host_id, name, labels, seen in await deps.queries.rows(statement("known_hosts"), {"most": _MOST_HOSTS}):
-            deps.live.known(host_id, name, labels, min(seen, now))
-        agents = await deps.queries.rows(statement("known_agents"), {"since": now - _AGENTS_REACH_MS})
-        scores = await deps.queries.rows(statement("known_scores"), {"since": now - _SCORES_REACH_MS})
-    except ApiError as error:
-        log.warning("the hosts could not be read from the store", extra={"reason": str(error)})
-        return
-    for host_id, ts, (version, interval_ms, _) in agents:
-        if host := deps.live.get(host_id):
-            host.offer("agent", ts, _Agent(version=version, interval_ms=interval_ms, started_at=0))
-    for host_id, ts, score in scores:
-        if (host := deps.live.get(host_id)) and ts > host.score_ts:
-            host.score_ts, host.score = ts, score
 
 
 def _shown(host: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from services.api import app, shapes
+from services.api.fill import fill
 from shared.runtime.settings import Settings
 from shared.schemas.topics import ALERTS, ANOMALIES
 from shared.store.clickhouse import open_store
@@ -249,8 +250,6 @@ async def stored(fresh_store: Settings) -> AsyncIterator[Api]:
 
 
 async def test_a_replica_that_just_started_answers_from_the_store(stored: Api) -> None:
-    from services.api.service import fill
-
     await fill(stored.deps)
     for route in app.ROUTES:
         if route.fast:
