@@ -50,7 +50,7 @@ class Ask:
         return client[0] if client else "local"
 
     async def body(self, model: type[M]) -> M:
-        """The JSON body as a ``model``. Raises ``ApiError`` 422 naming what is wrong with it, 408 when it does not come."""
+        """The JSON body as a ``model``. Raises ``ApiError`` 422 naming what is wrong with it, 408 when it is late."""
         try:
             async with asyncio.timeout(BODY_WITHIN):
                 content = await Request(self.scope, self._receive).body()
