@@ -134,7 +134,7 @@ class AgentSettings(Section):
     host_id: str | None = Field(None, description="identity of this host; the machine id by default")
     labels: dict[str, str] = Field({}, description="labels of this host, `key=value,…`")
     top_processes: Annotated[int, Field(ge=0, le=1000)] = Field(
-        20, description="processes reported, by cpu and by memory each"
+        20, description="processes reported: so many by cpu, by memory and of the newest each"
     )
     root: Path = Field(Path("/"), description="where the host's root is mounted, when the agent runs in a container")
     proc: Path | None = Field(None, description="where the host's /proc is mounted; `<root>/proc` by default")

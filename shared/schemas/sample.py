@@ -171,7 +171,7 @@ class Process(Wire):
 
 
 class Processes(Wire):
-    """Counts over all processes, details of the top few by CPU and by memory."""
+    """Counts over all processes, details of the top few by CPU and by memory and of the newest."""
 
     count: Count
     running: Count = 0

@@ -1,4 +1,4 @@
-"""Section ``processes``: how many there are in which state, and the details of those that use most."""
+"""Section ``processes``: how many there are in which state, and the details of those that use most and are newest."""
 
 from __future__ import annotations
 
@@ -45,11 +45,14 @@ def count_states(states: Iterable[str]) -> dict[str, int]:
     return counts
 
 
-def busiest(processes: Collection[Seen], top: int) -> list[Seen]:
-    """The ``top`` by CPU and the ``top`` by memory, once each; who used no CPU counts by memory only."""
+def noteworthy(processes: Collection[Seen], top: int) -> list[Seen]:
+    """The ``top`` by CPU, by memory and by how new they are, once each, so that any of these orders is true as far as
+    it goes; who used no CPU counts by memory and by age only.
+    """
     by_cpu = nlargest(top, [p for p in processes if p.used], key=attrgetter("used"))
     by_memory = nlargest(top, processes, key=attrgetter("rss"))
-    chosen = {id(p): p for p in (*by_cpu, *by_memory)}
+    newest = nlargest(top, processes, key=attrgetter("start"))
+    chosen = {id(p): p for p in (*by_cpu, *by_memory, *newest)}
     return sorted(chosen.values(), key=attrgetter("used", "rss"), reverse=True)
 
 
@@ -74,7 +77,7 @@ class ProcessesCollector:
             "count": len(processes),
             **count_states([p.state for p in processes]),
             "threads": sum([p.threads for p in processes]),
-            "top": [self._process(p, now) for p in busiest(processes, self._top)],
+            "top": [self._process(p, now) for p in noteworthy(processes, self._top)],
         }
 
     def _process(self, process: Seen, now: float) -> dict[str, Any]:

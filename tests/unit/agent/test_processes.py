@@ -19,7 +19,7 @@ from services.agent.collectors.process_details import (
     shorten,
 )
 from services.agent.collectors.process_scan import QUIET_AFTER, LinuxScan, Seen, parse_last_pid, parse_stat
-from services.agent.collectors.processes import ProcessesCollector, busiest, count_states
+from services.agent.collectors.processes import ProcessesCollector, count_states, noteworthy
 from services.agent.paths import HostPaths
 from services.agent.redact import Redactor
 
@@ -194,16 +194,23 @@ def test_counts_by_state() -> None:
     }
 
 
-def _seen(pid: int, used: float, rss: int) -> Seen:
+def _seen(pid: int, used: float, rss: int, start: int) -> Seen:
     seen = Seen(pid)
-    seen.used, seen.rss = used, rss
+    seen.used, seen.rss, seen.start = used, rss, start
     return seen
 
 
-def test_the_busiest_and_the_largest_once_each() -> None:
-    processes = [_seen(1, 0.5, 10), _seen(2, 0.0, 99), _seen(3, 0.9, 50), _seen(4, 0.0, 1), _seen(5, 0.1, 2)]
-    assert [p.pid for p in busiest(processes, 2)] == [3, 1, 2]
-    assert [p.pid for p in busiest(processes, 0)] == []
+def test_the_busiest_the_largest_and_the_newest_once_each() -> None:
+    processes = [
+        _seen(1, 0.5, 10, 90),
+        _seen(2, 0.0, 99, 20),
+        _seen(3, 0.9, 50, 30),
+        _seen(4, 0.0, 1, 40),
+        _seen(5, 0.1, 2, 50),
+        _seen(6, 0.0, 1, 99),
+    ]
+    assert [p.pid for p in noteworthy(processes, 2)] == [3, 1, 2, 6]
+    assert noteworthy(processes, 0) == []
 
 
 @pytest.mark.parametrize(
