@@ -85,12 +85,12 @@ def batches(
     error (one that says ``permanent = False``, an ``OSError`` or a ``TimeoutError``) it is called again with the same
     batch, for ever, with growing pauses; any other error ends the service, the batch unacknowledged.
     """
-    # Half of the wait is for the broker to answer, half for the batch to fill.
-    app.fetch_wait_ms = min(app.fetch_wait_ms, max(50, round(seconds * 500)))
+    # Half of the wait is for the broker to answer, half for the batch to fill; but ten questions a second are enough.
+    app.fetch_wait_ms = min(app.fetch_wait_ms, max(100, round(seconds * 500)))
 
     async def process(stream: Any) -> None:
         _wait_for_the_first(stream)
-        async for events in stream.noack_take(size, within=seconds - app.fetch_wait_ms / 1000):
+        async for events in stream.noack_take(size, within=max(seconds / 2, seconds - app.fetch_wait_ms / 1000)):
             batch = [_message(event.message) for event in events]
             handled = False
             app.progress.begun()

@@ -110,6 +110,15 @@ async def test_a_batch_is_no_larger_than_asked(bus: TestBus) -> None:
     assert max(sizes) <= 10
 
 
+@pytest.mark.parametrize("seconds", [0.01, 1.5])
+async def test_a_batch_need_not_be_full(bus: TestBus, seconds: float) -> None:
+    topic, notebook = await bus.topic(), Notebook()
+    async with processing(bus, bus.name(), [topic], notebook, size=1000, seconds=seconds):
+        for value in ("a", "b"):
+            await publish(bus.settings, topic, value)
+            await eventually(lambda value=value: value in notebook.values)
+
+
 async def test_what_was_handled_is_not_given_again_after_a_restart(bus: TestBus) -> None:
     topic, group, first, second = await bus.topic(), bus.name(), Notebook(), Notebook()
     await publish(bus.settings, topic, "a", "b")
