@@ -129,17 +129,20 @@ async def _serving(pipe: Connection) -> None:
     await deps.accounts.add_user("admin", PASSWORD, "admin")
     token = (await deps.accounts.login("admin", PASSWORD)).token
     feed = Feed(None, deps.live, deps.hub, deps.clock)  # type: ignore[arg-type]
-    hosts = [Host(i) for i in range(50)]
+    hosts = [Host(i) for i in range(HOSTS)]
 
     def hear() -> None:
-        now = time.time_ns() // 1_000_000
         for host in hosts:
-            feed.take(_message(host, now))
+            feed.take(_message(host, _now()))
 
     hear()
     server, bare = Server(create_app(deps)), Server(_bare)
     pipe.send(((await server.start_tcp("127.0.0.1", 0))[1], (await bare.start_tcp("127.0.0.1", 0))[1], token))
     await asyncio.Event().wait()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _message(host: Host, ts: int) -> Message:
@@ -175,7 +178,7 @@ def _fresh_answers() -> None:
         ("monitor", lambda: views.monitor(sections, 0)),
     ):
         print(f"{name} {_timed(lambda make=make: encoded(make()), 2000) * 1e6:.0f}", end="  ")  # type: ignore[misc]
-    message = _message(Host(1), 1_800_000_000_000)
+    message = _message(Host(1), _now())
     feed = Feed(None, live, wiring.make(Settings()).hub, wiring.make(Settings()).clock)  # type: ignore[arg-type]
     print(f" taking an event from the topic {_timed(lambda: feed.take(message), 2000) * 1e6:.0f}")
 
@@ -191,7 +194,7 @@ def _fleet() -> None:
 def _heard(live: Live, number: int) -> list[Any]:
     feed = Feed(None, live, wiring.make(Settings()).hub, wiring.make(Settings()).clock)  # type: ignore[arg-type]
     for i in range(number):
-        feed.take(_message(Host(i), 1_800_000_000_000))
+        feed.take(_message(Host(i), _now()))
     return list(live)
 
 
@@ -214,7 +217,7 @@ async def _history() -> None:
         settings = Settings.model_validate({"data_dir": directory})
         writer = await open_store(settings, "writer")
         await migrate(settings, writer)
-        now = time.time_ns() // 1_000_000
+        now = _now()
         await _a_day(writer, now, hosts=20)
         queries = Queries()
         queries.open([await open_store(settings, f"api-{i}") for i in range(3)])

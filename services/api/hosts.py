@@ -13,6 +13,7 @@ from services.api.live import HostState, Live
 from services.api.parameters import shortened
 from shared.runtime.settings import Settings
 
+CHOICE_HOLDS_MS = 500
 Status = Literal["online", "silent", "conflict"]
 
 
@@ -45,6 +46,7 @@ class Directory:
         self._live = live
         self._own = own
         self._silent_after_ms = silent_after_ms
+        self._chosen: tuple[int, int, HostState | None] = (0, 0, None)
 
     def status(self, host: HostState, now_ms: int) -> Status:
         if now_ms - host.heard_ms > max(self._silent_after_ms, 3 * host.interval_ms()):
@@ -70,10 +72,20 @@ class Directory:
         return max(speaking or named, key=lambda h: h.heard_ms)
 
     def _default(self, now_ms: int) -> HostState:
+        own = self._live.get(self._own.host_id)
+        if own is not None and self.status(own, now_ms) != "silent":
+            return own
+        # Looking at every host is too dear for every request.
+        until, hosts, chosen = self._chosen
+        if chosen is None or now_ms >= until or hosts != len(self._live):
+            chosen = self._choose(own, now_ms)
+            self._chosen = now_ms + CHOICE_HOLDS_MS, len(self._live), chosen
+        return chosen
+
+    def _choose(self, own: HostState | None, now_ms: int) -> HostState:
         last = self._live.last_heard()
         if last is None:
             raise not_found(messages.NO_HOSTS)
-        own = self._live.get(self._own.host_id)
         if own is None:
             own = max(self._live.named(self._own.name), key=lambda h: h.heard_ms, default=None)
         if own is None or (self.status(own, now_ms) == "silent" and self.status(last, now_ms) != "silent"):

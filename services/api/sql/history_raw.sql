@@ -12,4 +12,4 @@ WHERE $whose
     AND $present
 GROUP BY host_id, label, bucket
 ORDER BY host_id, label, bucket
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, max_threads = $threads

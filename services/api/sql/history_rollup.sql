@@ -12,4 +12,4 @@ WHERE metric = {metric:String}
     AND r.ts <= toDateTime(intDiv({to:Int64}, 1000), 'UTC')
 $group
 ORDER BY host_id, label, bucket
-SETTINGS do_not_merge_across_partitions_select_final = 1
+SETTINGS do_not_merge_across_partitions_select_final = 1, max_threads = $threads
