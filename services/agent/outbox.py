@@ -28,6 +28,7 @@ T = TypeVar("T")
 SPOOLED_HEADER = "lapwing-spooled"
 SPOOLED: Mapping[str, bytes] = {SPOOLED_HEADER: b"1"}
 MESSAGE_BYTES = 256 << 10
+SLOW_START_BYTES = 32 << 10  # of the first message of the backlog; the next are twice as large, and so on
 PATIENCE = 2.0  # seconds a message may be on its way before its events are put on disk as well
 BACKLOG_SPEED = 10  # times the live pace
 MOST_PENDING = 256  # events in memory; more come together only when the disk, too, is slow
@@ -64,7 +65,7 @@ class Outbox:
         self._delays: Iterator[float] = backoff()
         self._try_at = 0.0
         self._backlog_at = 0.0
-        self._backlog_bytes = MESSAGE_BYTES
+        self._backlog_bytes = SLOW_START_BYTES
         self._dropped = 0
         self.away_since: float | None = None
         self.away_because = ""
@@ -137,14 +138,14 @@ class Outbox:
         while not self._closing:
             await self._sleep()
             self._follow_attempt()
-            if len(self._pending) >= self._pack:
+            if self._enough():
                 await self._live(self._take())
             elif self._backlog_due():
                 await self._backlog()
 
     async def _sleep(self) -> None:
         """Until there is something to do."""
-        if self._closing or len(self._pending) >= self._pack:
+        if self._closing or self._enough():
             return
         self._wake.clear()
         until = None
@@ -153,6 +154,10 @@ class Outbox:
         with suppress(TimeoutError):
             async with asyncio.timeout(until):
                 await self._wake.wait()
+
+    def _enough(self) -> bool:
+        """For a message; what goes to the disk does not wait for others."""
+        return len(self._pending) >= (self._pack if self.away_since is None else 1)
 
     def _take(self) -> list[bytes]:
         """The next events for one message; they stay pending until they are somewhere safe."""
@@ -195,7 +200,7 @@ class Outbox:
                     self._backlog_bytes = max(1, self._backlog_bytes // 4)
                     return
                 case Verdict.TAKEN | Verdict.GIVEN_UP:
-                    self._backlog_bytes = MESSAGE_BYTES
+                    self._backlog_bytes = min(MESSAGE_BYTES, max(SLOW_START_BYTES, 2 * self._backlog_bytes))
         self._backlog_at = self._clock.monotonic() + len(batch.lines) * self._interval / BACKLOG_SPEED
         await self.on_disk(self._spool.trim, batch.until)
         if not self.spooled_events:
@@ -264,6 +269,7 @@ class Outbox:
             return
         seconds = round(self._clock.monotonic() - self.away_since, 1)
         self.away_since, self.away_because, self._delays = None, "", backoff()
+        self._backlog_bytes = SLOW_START_BYTES
         log.info("the broker takes events again", extra={"seconds": seconds, "spooled": self.spooled_events})
 
     async def _keep(self, lines: Sequence[bytes]) -> None:

@@ -33,7 +33,7 @@ class Seen:
 
     __slots__ = (
         "details", "details_until", "fd", "line", "name", "pid", "quiet", "read_at", "rss", "scan", "start", "state",
-        "threads", "ticks", "used", "vms",
+        "threads", "ticks", "told", "used", "vms",
     )  # fmt: skip
 
     def __init__(self, pid: int, fd: int = -1) -> None:
@@ -50,6 +50,8 @@ class Seen:
         self.scan = 0
         self.details: object = None
         self.details_until = 0.0
+        self.told: tuple[bytes, object, dict[str, Any]] | None = None
+        """As it went on the wire, for this line and these details."""
 
 
 class Scan(Protocol):

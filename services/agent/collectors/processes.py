@@ -84,7 +84,11 @@ class ProcessesCollector:
         started = process.start / self._scan.ticks_per_second
         # Its age by the clock that `now` is of: both count from boot, give or take a suspend.
         details = self._details.of(process, now, now - started)
-        return {
+        if process.told is not None and not process.used and process.line:
+            line, known, told = process.told
+            if line is process.line and known is details and not told["cpu_percent"]:
+                return told
+        told = {
             "pid": process.pid,
             "name": details.name,
             "status": STATUS.get(process.state, "?"),
@@ -95,6 +99,8 @@ class ProcessesCollector:
             "cmdline": details.cmdline,
             "username": details.username,
         }
+        process.told = (process.line, details, told)
+        return told
 
 
 def processes_collector(paths: HostPaths, redactor: Redactor, top: int) -> ProcessesCollector:

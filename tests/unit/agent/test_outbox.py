@@ -92,6 +92,14 @@ async def test_while_the_bus_is_away_events_go_to_disk_and_it_is_said_once(
     assert outbox.away_because == "nobody there"
 
 
+async def test_what_goes_to_disk_does_not_wait_for_a_full_message(build: Build, publisher: FakePublisher) -> None:
+    outbox = await build(pack=3)
+    publisher.away()
+    for number in range(4):
+        outbox.put(line(number))
+    await eventually(lambda: outbox.spooled_events == 4)
+
+
 async def test_when_it_is_back_live_events_go_first_and_the_backlog_follows_marked_and_in_order(
     build: Build, publisher: FakePublisher, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
