@@ -89,7 +89,7 @@ def _embed_broker(settings: Settings) -> tuple[Settings, Service]:
 def _own_broker(settings: Settings) -> tuple[Settings, Service]:
     from shared.broker.local import LocalKafka
 
-    broker = LocalKafka(settings.data_dir)
+    broker = LocalKafka(settings.data_dir, revivals=3)
     return _at(settings, broker.address), broker
 
 

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 READY_WITHIN = 90.0  # seconds; 2 to 4 on a quiet machine, more after a kill with much on disk
 STOP_WITHIN = 2.0
+REVIVALS_WITHIN = 300.0
 _POLL = 0.05
 _COMPLAINT = re.compile(r"\bERROR\b|\bFATAL\b|^(Exception|Caused by|Error)|^[\w.]+Exception")
 
@@ -53,9 +54,15 @@ class LocalKafka:
     name = "broker"
 
     def __init__(
-        self, data_dir: Path, *, cache: Path | None = None, properties: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        *,
+        cache: Path | None = None,
+        properties: Mapping[str, str] | None = None,
+        revivals: int = 0,
     ) -> None:
         """``cache``: where the jars are kept, the user's by default. ``properties``: of Kafka, over ours.
+        ``revivals``: how often within ``REVIVALS_WITHIN`` it is started again when it dies, before ``watch`` raises.
 
         Raises ``OSError`` and ``BrokerError``.
         """
@@ -68,6 +75,8 @@ class LocalKafka:
         self._mark = f"-Dlapwing.kafka.home={self._home}"
         self._ports = two_ports(self._home / "ports", ours=self._is_left_behind)
         self._process: subprocess.Popen[bytes] | None = None
+        self._command: list[str] = []
+        self._revivals = revivals
         self._log = self._home / "kafka.log"
         self._log_begin = 0
         self.address = f"127.0.0.1:{self._ports[0]}"
@@ -83,7 +92,7 @@ class LocalKafka:
         jars = await asyncio.to_thread(kafka_jars, self._cache)
         await asyncio.to_thread(end_left_behind, self._pid_file, self._mark)
         self._prepare()
-        command = [
+        self._command = [
             str(java),
             *JVM,
             f"-Djava.io.tmpdir={self._home / 'tmp'}",
@@ -94,24 +103,24 @@ class LocalKafka:
             f"{jars}/*",
         ]
         if not (self._home / "log").is_dir():
-            await self._format(command)
+            await self._format()
         self._write_properties("server.properties", "log")
-        began = time.monotonic()
-        self._process = self._spawn([*command, "kafka.Kafka", "server.properties"])
-        self._pid_file.write_text(f"{self._process.pid}\n")
-        await self._until_it_answers(self._process, began + READY_WITHIN)
-        log.info(
-            "Apache Kafka is up",
-            extra={"version": VERSION, "address": self.address, "seconds": round(time.monotonic() - began, 1)},
-        )
+        await self._run()
 
     async def watch(self) -> None:
-        """Raises ``BrokerError`` when Kafka dies."""
-        process = self._process
-        if process is None:
-            raise BrokerError("Apache Kafka was not started")
-        await _ended(process)
-        raise BrokerError(self._epitaph(process))
+        """Raises ``BrokerError`` when Kafka dies and is not, or cannot be, started again."""
+        deaths: list[float] = []
+        while True:
+            if self._process is None:
+                raise BrokerError("Apache Kafka was not started")
+            await _ended(self._process)
+            epitaph = self._epitaph(self._process)
+            now = time.monotonic()
+            deaths = [then for then in deaths if then > now - REVIVALS_WITHIN] + [now]
+            if len(deaths) > self._revivals:
+                raise BrokerError(epitaph)
+            log.error("Apache Kafka died, starting it again", extra={"reason": epitaph})
+            await self._run()
 
     async def stop(self) -> None:
         """Within ``STOP_WITHIN`` by asking, then by force, from which Kafka recovers at its next start."""
@@ -140,13 +149,23 @@ class LocalKafka:
     def _write_properties(self, name: str, log_dir: str) -> None:
         (self._home / name).write_text(server_properties(*self._ports, log_dir, self._properties))
 
-    async def _format(self, command: Sequence[str]) -> None:
+    async def _run(self) -> None:
+        began = time.monotonic()
+        self._process = self._spawn([*self._command, "kafka.Kafka", "server.properties"])
+        self._pid_file.write_text(f"{self._process.pid}\n")
+        await self._until_it_answers(self._process, began + READY_WITHIN)
+        log.info(
+            "Apache Kafka is up",
+            extra={"version": VERSION, "address": self.address, "seconds": round(time.monotonic() - began, 1)},
+        )
+
+    async def _format(self) -> None:
         """Under another name first: a directory called ``log`` is complete."""
         shutil.rmtree(self._home / "log.new", ignore_errors=True)
         self._write_properties("format.properties", "log.new")
         cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
         tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", "format.properties"]
-        process = self._spawn([*command, *tool])
+        process = self._spawn([*self._command, *tool])
         try:
             if not await _ended(process, READY_WITHIN) or process.returncode:
                 raise BrokerError(f"the directory of Apache Kafka cannot be made: {self._last_words()}")

@@ -76,6 +76,11 @@ class Product:
         """Asks it to stop; returns its exit status."""
         assert self._process is not None
         self._process.send_signal(number)
+        return self.wait(within)
+
+    def wait(self, within: float = 10) -> int:
+        """Its exit status, when it ends by itself."""
+        assert self._process is not None
         return self._process.wait(within)
 
     def kill(self) -> None:
