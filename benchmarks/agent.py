@@ -1,8 +1,9 @@
-"""What watching costs: CPU and memory of our agent, of Glances and of Netdata, each alone, on the same machine.
+"""What watching costs: CPU and memory of our agent, of Glances and of Netdata on the same machine.
 
 ``python -m benchmarks.agent [seconds]``. Everybody samples once a second, processes included; ours sends to a broker
-(which runs in this process and is not counted), Glances exports to a file, Netdata keeps to itself. Each is measured
-with all its children, with about 100 processes on the machine and, where its price grows with them, with about 1000.
+(which runs in this process and is not counted), Glances exports to a file, Netdata keeps to itself. They run at the
+same time, so that whatever else the machine does happens to all of them alike, and each is measured with all its
+children, with about 100 processes on the machine and with about 1000.
 
 Glances is installed by pip into a directory that is thrown away. Netdata is used where it is installed
 (``apt-get install netdata``), and left out otherwise.
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from shared.schemas.topics import ALL_TOPICS
 ROOT = Path(__file__).parents[1]
 WARM_UP = 12.0
 FEW, MANY = 100, 1000
+OURS = "Lapwing agent"
 
 
 class NotHere(Exception):
@@ -45,33 +47,28 @@ class Cost:
 
 
 def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 40.0
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 60.0
     with TemporaryDirectory(prefix="lapwing-bench-") as directory:
-        watchers: list[tuple[str, Callable[[Path], list[str]], Sequence[int]]] = [
-            ("Lapwing agent", lapwing, (FEW, MANY)),
-            ("Glances --export", glances, (FEW, MANY)),
-            ("Netdata", netdata, (FEW,)),
-        ]
-        costs: dict[tuple[str, int], Cost] = {}
-        for name, command, crowds in watchers:
+        commands: dict[str, list[str]] = {}
+        for name, command in ((OURS, lapwing), ("Glances --export", glances), ("Netdata", netdata)):
             try:
-                arguments = command(Path(directory))
+                commands[name] = command(Path(directory))
             except NotHere as reason:
                 print(f"{name} is left out: {reason}\n", flush=True)
-                continue
-            for crowd in crowds:
-                with processes(crowd):
-                    costs[name, crowd] = measured(name, arguments, directory, seconds)
-        print(table(costs))
+        rows = ["| | processes | CPU, % of a core | RSS, MB | ours is |", "|---|---|---|---|---|"]
+        for crowd in (FEW, MANY):
+            with processes(crowd - 10 * len(commands)):
+                rows += table(measured(commands, Path(directory), seconds))
+        print("\n".join(rows))
 
 
-def table(costs: dict[tuple[str, int], Cost]) -> str:
-    rows = ["| | processes | CPU, % of a core | RSS, MB | ours is |", "|---|---|---|---|---|"]
-    for (name, crowd), cost in costs.items():
-        ours = costs.get(("Lapwing agent", crowd))
-        ratio = f"1/{cost.cpu_percent / ours.cpu_percent:.1f}" if ours and ours is not cost else ""
-        rows.append(f"| {name} | {cost.processes} | {cost.cpu_percent:.2f} | {cost.rss_mb:.0f} | {ratio} |")
-    return "\n".join(rows)
+def table(costs: dict[str, Cost]) -> list[str]:
+    ours = costs[OURS].cpu_percent
+    return [
+        f"| {name} | {cost.processes} | {cost.cpu_percent:.2f} | {cost.rss_mb:.0f} "
+        f"| {'' if name == OURS else f'1/{cost.cpu_percent / ours:.1f}'} |"
+        for name, cost in costs.items()
+    ]
 
 
 def lapwing(directory: Path) -> list[str]:
@@ -122,45 +119,62 @@ def processes(wanted: int) -> Iterator[None]:
             sleeper.wait()
 
 
-def measured(name: str, arguments: list[str], directory: str, seconds: float) -> Cost:
+def measured(commands: dict[str, list[str]], directory: Path, seconds: float) -> dict[str, Cost]:
     broker = EmbeddedBroker(ALL_TOPICS, partitions=1)
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("LAPWING_")}
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LAPWING_", "PYTHON"))}
     environment = kept | {
         "LAPWING_KAFKA__BOOTSTRAP_SERVERS": broker.address,
-        "LAPWING_DATA_DIR": str(Path(directory) / "data"),
+        "LAPWING_DATA_DIR": str(directory / "data"),
         "LAPWING_AGENT__INTERVAL": "1",
         "LAPWING_AGENT__PROCESSES_INTERVAL": "1",
         "LAPWING_AGENT__TOP_PROCESSES": "20",
-        "PYTHONPYCACHEPREFIX": str(Path(directory) / "pycache"),
+        "PYTHONPYCACHEPREFIX": str(directory / "pycache"),
     }
-    with (Path(directory) / f"{name.split()[0]}.log").open("ab") as log:
-        process = subprocess.Popen(
-            arguments, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+    running: dict[str, subprocess.Popen[bytes]] = {}
     try:
+        for name, arguments in commands.items():
+            with log_of(name, directory).open("ab") as log:
+                running[name] = subprocess.Popen(
+                    arguments, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
         time.sleep(WARM_UP)
-        if process.poll() is not None:
-            raise SystemExit(f"{name} ended by itself: see {log.name}:\n{Path(log.name).read_text()[-2000:]}")
-        print(f"measuring {name} with {len(psutil.pids())} processes", flush=True)
-        began, before = time.monotonic(), cpu_seconds(process.pid)
+        for name, process in running.items():
+            if process.poll() is not None:
+                raise SystemExit(f"{name} ended by itself:\n{log_of(name, directory).read_text()[-2000:]}")
+        crowd = len(psutil.pids())
+        print(f"measuring for {seconds:.0f} s with {crowd} processes", flush=True)
+        began, before = time.monotonic(), {name: cpu_seconds(p.pid) for name, p in running.items()}
         time.sleep(seconds)
-        used = cpu_seconds(process.pid) - before
-        percent = 100 * used / (time.monotonic() - began)
-        rss = sum(p.memory_info().rss for p in family(process.pid))
-        return Cost(percent, rss / 1e6, len(psutil.pids()))
+        lasted = time.monotonic() - began
+        return {
+            name: Cost(
+                100 * (cpu_seconds(p.pid) - before[name]) / lasted,
+                sum(member.memory_info().rss for member in family(p.pid)) / 1e6,
+                crowd,
+            )
+            for name, p in running.items()
+        }
     finally:
-        children = family(process.pid)
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for child in children:
-            if child.is_running() and child.pid != process.pid:
-                child.kill()
+        for process in running.values():
+            end(process)
         broker.close()
+
+
+def log_of(name: str, directory: Path) -> Path:
+    return directory / f"{name.split()[0]}.log"
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    children = family(process.pid)[1:] if process.poll() is None else []
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for child in children:
+        if child.is_running():
+            child.kill()
 
 
 def family(pid: int) -> list[psutil.Process]:
