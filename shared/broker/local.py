@@ -40,7 +40,7 @@ READY_WITHIN = 90.0  # seconds; 2 to 4 on a quiet machine, more after a kill wit
 STOP_WITHIN = 2.0
 REVIVALS_WITHIN = 300.0
 _POLL = 0.05
-_COMPLAINT = re.compile(r"\bERROR\b|\bFATAL\b|^(Exception|Caused by|Error)|^[\w.]+Exception")
+_COMPLAINT = re.compile(r"\bERROR\b|\bFATAL\b|^(Exception|Caused by|Error)|^[\w.]+Exception|^\S+: error:")
 
 
 class LocalKafka:
@@ -118,6 +118,7 @@ class LocalKafka:
             now = time.monotonic()
             deaths = [then for then in deaths if then > now - REVIVALS_WITHIN] + [now]
             if len(deaths) > self._revivals:
+                log.error("Apache Kafka died", extra={"reason": epitaph})
                 raise BrokerError(epitaph)
             log.error("Apache Kafka died, starting it again", extra={"reason": epitaph})
             await self._run()
@@ -164,7 +165,15 @@ class LocalKafka:
         shutil.rmtree(self._home / "log.new", ignore_errors=True)
         self._write_properties("format.properties", "log.new")
         cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
-        tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", "format.properties"]
+        # One in 64 begins with a dash: with a space before it, it would be taken for an option.
+        tool = [
+            "kafka.tools.StorageTool",
+            "format",
+            "--standalone",
+            f"--cluster-id={cluster}",
+            "-c",
+            "format.properties",
+        ]
         process = self._spawn([*self._command, *tool])
         try:
             if not await _ended(process, READY_WITHIN) or process.returncode:

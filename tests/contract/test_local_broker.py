@@ -118,6 +118,25 @@ async def test_messages_offsets_and_address_stay_from_start_to_start(tmp_path: P
         await again.stop()
 
 
+async def test_it_is_started_again_as_often_as_allowed(tmp_path: Path) -> None:
+    kafka = LocalKafka(tmp_path, revivals=1)
+    await kafka.start()
+    watching = asyncio.create_task(kafka.watch())
+    try:
+        await publish(kafka, b"1")
+        first = kafka.pid
+        assert first
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: kafka.pid != first)
+        assert await kept(kafka, 1) == [b"1"]
+        assert kafka.pid
+        os.kill(kafka.pid, signal.SIGKILL)
+        with pytest.raises(BrokerError, match="SIGKILL"):
+            await asyncio.wait_for(watching, 10)
+    finally:
+        await kafka.stop()
+
+
 async def test_when_its_ports_were_taken_it_moves_and_keeps_what_it_has(tmp_path: Path) -> None:
     kafka = LocalKafka(tmp_path)
     await kafka.start()
@@ -155,7 +174,10 @@ async def test_it_listens_on_the_loopback_only(local_kafka: LocalKafka) -> None:
     assert len(listening) == 2
 
 
-async def test_it_is_not_told_our_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_any_cluster_id_will_do_and_our_secrets_are_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secrets.token_bytes", lambda size: b"\xfb" * size)  # begins with a dash in base64
     monkeypatch.setenv("LAPWING_ADMIN_PASSWORD", "do not tell")
     kafka = LocalKafka(tmp_path)
     await kafka.start()
