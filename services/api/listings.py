@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -71,6 +71,8 @@ class Listing:
     filters: tuple[Filter, ...]
     sorts: Mapping[str, Sort]
     always: str = "1"
+    usual: Mapping[str, str] = field(default_factory=dict)
+    """Parameter -> the clause that holds where it was not given."""
 
     @property
     def columns(self) -> list[str]:
@@ -96,6 +98,7 @@ async def page(
     order = listing.sorts[sort.removeprefix("-")]
     descending = sort.startswith("-")
     clauses = [listing.always, *(f.clause for f in listing.filters if f.parameter.name in given)]
+    clauses += [clause for name, clause in listing.usual.items() if name not in given]
     bound: dict[str, Any] = {**given, "limit": limit + 1}
     if after is not None:
         sign = "<" if descending else ">"
@@ -219,7 +222,7 @@ ALERTS = Listing(
         Filter(
             _choices(
                 "state",
-                "State.",
+                "State; without it all but `inactive`, which never lasted long enough to be an alert.",
                 ("inactive", "pending", "firing", "resolved", "suppressed", "acknowledged", "flapping"),
             ),
             "state IN {state:Array(String)}",
@@ -229,6 +232,7 @@ ALERTS = Listing(
         *_OVERLAP,
     ),
     sorts={"started_at": Sort("started_at", _INSTANT_KEY, lambda r: float(r[9]))},
+    usual={"state": "state != 'inactive'"},
 )
 
 LOGS = Listing(

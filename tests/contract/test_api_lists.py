@@ -180,3 +180,29 @@ async def test_a_cursor_that_is_not_ours_is_refused(cursor: str) -> None:
         status, message = await api.refused(f"/api/system/anomalies/?cursor={cursor}", accept_language="en")
         assert status == 422
         assert "Parameter cursor" in message
+
+
+def alert(number: int, state: str) -> dict[str, Any]:
+    return {
+        "kind": "alert",
+        "event_id": f"e{number}",
+        "ts": T0 + number * 1000,
+        "alert_id": f"a{number:04}",
+        "fingerprint": "f",
+        "host_id": "h1",
+        "host": "web-1",
+        "rule": "cpu_busy",
+        "state": state,
+        "previous_state": "pending",
+        "severity": "warning",
+        "started_at": T0 + number * 1000,
+    }
+
+
+async def test_what_never_became_an_alert_is_listed_on_demand_only(api: Api, writer: Store) -> None:
+    events = [alert(1, "inactive"), alert(2, "firing"), alert(3, "resolved")]
+    await writer.insert_lines("landing_alerts", "\n".join(map(json.dumps, events)).encode())
+
+    usual = (await api.data("/api/system/alerts/"))["items"]
+    assert [a["state"] for a in usual] == ["resolved", "firing"]
+    assert [a["id"] for a in (await api.data("/api/system/alerts/?state=inactive"))["items"]] == ["a0001"]
