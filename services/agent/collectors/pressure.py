@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.agent.procfile import KeptFile
 
 RESOURCES = ("cpu", "memory", "io")
+UPDATED_EVERY = 1.9  # seconds: the kernel computes its averages every two
 
 
 def parse_pressure(resource: str, data: bytes) -> dict[str, float]:
@@ -26,12 +27,20 @@ class PressureCollector:
 
     def __init__(self, proc: str = "/proc") -> None:
         self._files = {resource: KeptFile(f"{proc}/pressure/{resource}") for resource in RESOURCES}
+        self._found: dict[str, float] = {}
+        self._due = 0.0
 
     def collect(self, now: float) -> dict[str, float] | None:
+        if now >= self._due:
+            self._due = now + UPDATED_EVERY
+            self._found = self._read()
+        return self._found or None
+
+    def _read(self) -> dict[str, float]:
         found: dict[str, float] = {}
         for resource, file in list(self._files.items()):
             try:
                 found |= parse_pressure(resource, file.read())
             except OSError:
                 del self._files[resource]  # no such kernel; asking every second would not change it
-        return found or None
+        return found
