@@ -141,7 +141,7 @@ def _migrate(config: Settings, _: argparse.Namespace) -> int:
 def _topics(config: Settings, _: argparse.Namespace) -> int:
     if "://" in config.kafka.bootstrap_servers:
         raise UsageError(
-            "the embedded broker makes its topics itself; name a broker in LAPWING_KAFKA__BOOTSTRAP_SERVERS"
+            "`lapwing up` makes the topics of its own broker; name another one in LAPWING_KAFKA__BOOTSTRAP_SERVERS"
         )
     _run(compose.create_topics(config))
     print("the topics are there")
