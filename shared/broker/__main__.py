@@ -1,4 +1,4 @@
-"""``python -m shared.broker``: have everything at hand that ``local://`` needs, so that later it starts without network.
+"""``python -m shared.broker``: fetch what ``local://`` needs, so that it starts without a network later.
 
 Exit status 1, with one line that says why, when it cannot be had.
 """
