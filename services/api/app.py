@@ -37,11 +37,10 @@ failure; `code` is the HTTP status. Messages are Chinese, or English with `Accep
 parameters are refused by name, except those that begin with `_`."""
 _REFUSALS = {
     401: messages.UNAUTHORIZED,
-    403: messages.FORBIDDEN.of(needs="admin"),
     404: messages.UNKNOWN_HOST.of(host="web-9"),
     409: messages.USER_EXISTS.of(name="alice"),
     413: messages.TOO_LARGE.of(most=1 << 20),
-    422: messages.BAD_PARAMETER.of(name="limit", allowed=messages.WHOLE_NUMBER.of(low=1, high=1000)),
+    422: messages.UNKNOWN_PARAMETER.of(name="colour", known="-"),
     429: messages.LOGIN_LIMITED.of(seconds=12),
     501: messages.METHOD_NOT_BUILT.of(method="svm"),
     503: messages.STORE_AWAY,
@@ -104,7 +103,7 @@ def _answers(route: Route) -> dict[int | str, dict[str, Any]]:
     codes |= {413} if route.body else set()
     codes |= {401, 403} if route.needs else set()
     for code in sorted(codes):
-        text = _REFUSALS[code]
+        text = _refusal(route, code)
         example = {"success": False, "code": code, "message": text.zh}
         answers[code] = {
             "model": shapes.Failure,
@@ -112,6 +111,16 @@ def _answers(route: Route) -> dict[int | str, dict[str, Any]]:
             "content": {"application/json": {"example": example}},
         }
     return answers
+
+
+def _refusal(route: Route, code: int) -> messages.Text:
+    """An example of what this very route says."""
+    if code == 403:
+        return messages.FORBIDDEN.of(needs=route.needs)
+    if code == 422 and route.parameters:
+        wrong = route.parameters[-1]
+        return messages.BAD_PARAMETER.of(name=wrong.name, allowed=wrong.allowed)
+    return _REFUSALS[code]
 
 
 def _extra(route: Route) -> dict[str, Any]:

@@ -99,7 +99,7 @@ function show(state, metrics) {
   }
   if (state.processes) {
     at("processes").replaceChildren();
-    row(at("processes"), ["PID", say("name"), number("CPU %"), number(say("resident")), say("command")], "th");
+    row(at("processes"), [number("PID"), say("name"), number("CPU %"), number(say("resident")), say("command")], "th");
     for (const p of state.processes.slice(0, 12)) row(at("processes"), [number(p.pid), p.name, number(p.cpu_percent.toFixed(1)), number(size(p.memory_info.rss)), { text: p.cmdline.join(" ").slice(0, 160), style: "text soft" }]);
   }
 }
