@@ -25,6 +25,9 @@ from shared.schemas.topics import Topic
 
 log = logging.getLogger(__name__)
 
+HASTY_BATCHES = 3
+HASTY_SECONDS = 0.5
+
 Handle = Callable[[Sequence[Message]], Awaitable[None]]
 
 START_WITHIN = 30.0
@@ -79,7 +82,8 @@ def batches(
     seconds: float,
     handle: Handle,
 ) -> None:
-    """Let ``handle`` process the messages of ``topics``: at most ``size`` at once, each within about ``seconds``.
+    """Let ``handle`` process the messages of ``topics``: at most ``size`` at once, each within about ``seconds``
+    (the first few sooner).
 
     A message is acknowledged after ``handle`` returned with it, never before. While ``handle`` raises a temporary
     error (one that says ``permanent = False``, an ``OSError`` or a ``TimeoutError``) it is called again with the same
@@ -107,19 +111,26 @@ def batches(
 
 
 def _wait_for_the_first(stream: Any) -> None:
-    """``noack_take`` looks for events every so often; let it sleep while there are none."""
+    """``noack_take`` looks for events every so often; let it sleep while there are none. Right after a start somebody
+    is watching, so the first few batches do not wait until they are full.
+    """
     arrived = asyncio.Event()
     wait_for_stopped = stream.wait_for_stopped
+    hasty = HASTY_BATCHES
 
     async def note(value: Any) -> Any:
         arrived.set()
         return value
 
-    async def wait(*waitables: Any, **timeout: Any) -> Any:
+    async def wait(*waitables: Any, timeout: float) -> Any:
+        nonlocal hasty
         # Cleared first: what arrives from here on is either taken after this wait or wakes the next one.
         await arrived.wait()
         arrived.clear()
-        return await wait_for_stopped(*waitables, **timeout)
+        if hasty:
+            hasty -= 1
+            timeout = min(timeout, HASTY_SECONDS)
+        return await wait_for_stopped(*waitables, timeout=timeout)
 
     stream.add_processor(note)
     stream.wait_for_stopped = wait

@@ -329,3 +329,12 @@ async def test_two_members_of_a_group_share_its_topic(bus: TestBus) -> None:
             await eventually(lambda: len({*one.values, *two.values}) == 100, within=60)
         await publish(bus.settings, topic, "last")
         await eventually(lambda: "last" in one.values, within=60)
+
+
+async def test_the_first_batches_do_not_wait_until_they_are_full(bus: TestBus) -> None:
+    topic, notebook = await bus.topic(), Notebook()
+    async with processing(bus, bus.name(), [topic], notebook, seconds=600):
+        await publish(bus.settings, topic, "first")
+        await eventually(lambda: notebook.values == ["first"])
+        await publish(bus.settings, topic, "second")
+        await eventually(lambda: notebook.values == ["first", "second"])
