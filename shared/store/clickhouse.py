@@ -29,6 +29,7 @@ QUERY_SECONDS = 30.0
 COMMAND_SECONDS = 600.0
 CONNECT_SECONDS = 5
 CLOSE_SECONDS = 2.0
+EXIT_SECONDS = 5.0
 
 _SESSION = {
     # Our statements are few and short: compiling them to machine code costs more than it gives, and memory.
@@ -120,7 +121,7 @@ async def open_store(settings: Settings, role: str) -> Store:
     server is away.
     """
     address = address_of(settings)
-    worker = Worker(f"store-{role}", daemon=address.path is None)
+    worker = Worker(f"store-{role}", patience=EXIT_SECONDS if address.path else 0.0)
     try:
         client = await worker.run(functools.partial(_opened, address))
     except BaseException:

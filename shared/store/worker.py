@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -14,13 +15,16 @@ _Job = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop
 
 
 class Worker:
-    """``daemon``: whether the process may end while the thread is still waiting for an answer. Right for a server that
-    may never answer, wrong for an engine inside the process, which must not be torn down at work.
+    """``patience``: how many seconds the end of the process waits for what the thread is doing. None for a server,
+    which may never answer; some for an engine inside the process, which should not be torn down at work.
     """
 
-    def __init__(self, name: str, *, daemon: bool) -> None:
+    def __init__(self, name: str, *, patience: float) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        threading.Thread(target=self._work, name=name, daemon=daemon).start()
+        self._patience = patience
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+        atexit.register(self._finish)
 
     def run(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """To be awaited: the function's answer, or what it raised. Called within an event loop.
@@ -36,7 +40,15 @@ class Worker:
         """The thread ends when it has done what it was given before."""
         self._jobs.put(None)
 
+    def _finish(self) -> None:
+        self.stop()
+        self._thread.join(self._patience)
+
     def _work(self) -> None:
+        self._take_jobs()
+        atexit.unregister(self._finish)
+
+    def _take_jobs(self) -> None:
         while job := self._jobs.get():
             function, future, loop = job
             if future.cancelled():

@@ -202,3 +202,15 @@ def test_a_second_process_on_the_same_directory_is_told_so(tmp_path: Path) -> No
         first.communicate("", timeout=30)
     assert second.returncode != 0
     assert "another process has it open" in second.stderr
+
+
+def test_a_handle_that_was_never_closed_does_not_hold_the_process(tmp_path: Path) -> None:
+    forgetful = (
+        "import asyncio, sys\nfrom pathlib import Path\n"
+        "from shared.runtime.settings import Settings\nfrom shared.store.clickhouse import open_store\n"
+        "store = asyncio.run(open_store(Settings(data_dir=Path(sys.argv[1])), 'test'))\nprint('done')\n"
+    )
+    command = [sys.executable, "-c", forgetful, str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ended = subprocess.run(command, capture_output=True, text=True, env=env, timeout=30)
+    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr
