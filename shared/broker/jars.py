@@ -90,7 +90,7 @@ def _fetched(fetch: Fetch, into: Path) -> None:
         raise
     except Exception as error:
         raise BrokerError(
-            f"Apache Kafka {VERSION} cannot be fetched from Maven Central: {_first_line(error)}; "
+            f"Apache Kafka {VERSION} cannot be fetched from Maven Central: {_words(error)}; "
             "the first start on `local://` needs the network, later ones do not"
         ) from None
 
@@ -150,5 +150,8 @@ def _progress(scratch: Path, wanted: int) -> Iterator[None]:
         teller.join()
 
 
-def _first_line(error: Exception) -> str:
+def _words(error: BaseException) -> str:
+    """One line. HTTP clients wrap the reason three times over, each time with everything they know."""
+    while inner := next((e for e in (getattr(error, "reason", None), *error.args) if isinstance(e, Exception)), None):
+        error = inner
     return (str(error).splitlines() or [""])[0][:300] or type(error).__name__

@@ -191,7 +191,7 @@ class LocalKafka:
             return subprocess.Popen(  # noqa: S603 - every word of it is ours
                 [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command],
                 cwd=self._home,
-                env={name: value for name, value in os.environ.items() if not name.startswith("LAPWING_")},
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -223,6 +223,12 @@ class LocalKafka:
                 if complaints := [line.strip() for line in lines if _COMPLAINT.search(line)]:
                     return f"it said {complaints[-1][:300]!r} (see {path})"
         return f"see {self._log}"
+
+
+def _environment() -> dict[str, str]:
+    """Ours without our secrets, and with a locale in which Java can read any path."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LAPWING_")}
+    return {**kept, "LC_ALL": "C.UTF-8"}
 
 
 async def _ended(process: subprocess.Popen[bytes], within: float = math.inf) -> bool:

@@ -174,12 +174,13 @@ async def test_it_listens_on_the_loopback_only(local_kafka: LocalKafka) -> None:
     assert len(listening) == 2
 
 
-async def test_any_cluster_id_will_do_and_our_secrets_are_not_told(
+async def test_any_place_and_any_cluster_id_will_do_and_our_secrets_are_not_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("secrets.token_bytes", lambda size: b"\xfb" * size)  # begins with a dash in base64
     monkeypatch.setenv("LAPWING_ADMIN_PASSWORD", "do not tell")
-    kafka = LocalKafka(tmp_path)
+    monkeypatch.setenv("LC_ALL", "C")
+    kafka = LocalKafka(tmp_path / "Übung, a:b = c #")
     await kafka.start()
     try:
         assert not [name for name in psutil.Process(kafka.pid).environ() if name.startswith("LAPWING_")]

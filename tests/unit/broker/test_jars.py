@@ -42,6 +42,14 @@ def offline(into: Path) -> None:
     raise ConnectionError("no route to host\nand much more")
 
 
+def wrapped(into: Path) -> None:
+    """As an HTTP client says that nobody listens."""
+    refused = ConnectionError("Connection refused")
+    retries = RuntimeError("Max retries exceeded with url: /a/b (Caused by …)")
+    retries.reason = OSError("Unable to connect to proxy", refused)  # type: ignore[attr-defined]
+    raise RuntimeError(retries)
+
+
 def held(place: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in place.iterdir()}
 
@@ -91,6 +99,11 @@ def test_offline_the_first_time_it_says_what_is_needed(tmp_path: Path) -> None:
         kafka_jars(tmp_path, fetch=offline)
     assert "\n" not in str(error.value)
     assert held(kafka_jars(tmp_path, fetch=Central())) == CONTENT
+
+
+def test_the_reason_is_taken_out_of_its_wrappings(tmp_path: Path) -> None:
+    with pytest.raises(BrokerError, match="from Maven Central: Connection refused; the first start"):
+        kafka_jars(tmp_path, fetch=wrapped)
 
 
 def test_what_a_killed_download_left_is_in_nobodys_way(tmp_path: Path) -> None:
