@@ -15,14 +15,14 @@ from shared.broker import leash
 from shared.broker.left_behind import end_left_behind, left_behind
 from tests.support.waiting import eventually
 
-FOREVER = [sys.executable, "-c", "import time; time.sleep(600)"]
+FOREVER = [sys.executable, "-c", "import signal; signal.pause()"]
 
 # Starts a child on a leash, says its number and waits for its own end.
 HOLDER = f"""
-import os, subprocess, sys, time
+import os, signal, subprocess, sys
 child = subprocess.Popen([sys.executable, {leash.__file__!r}, str(os.getpid()), *sys.argv[1:]], start_new_session=True)
 print(child.pid, flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 
@@ -56,7 +56,7 @@ def test_a_leashed_command_keeps_its_arguments_and_its_status() -> None:
 @pytest.fixture
 def stubborn() -> Iterator[subprocess.Popen[str]]:
     """Deaf to SIGTERM, with the mark among its arguments."""
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
     process = subprocess.Popen([sys.executable, "-c", code, "-Dmark=/here"], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     process.stdout.readline()
