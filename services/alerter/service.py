@@ -32,7 +32,7 @@ from shared.schemas.topics import ALERTS, ANOMALIES, METRICS
 log = logging.getLogger(__name__)
 
 BATCH_EVENTS = 1000
-BATCH_SECONDS = 0.2
+BATCH_SECONDS = 0.4
 TICK_SECONDS = 1.0
 HEAR_SECONDS = 2.0
 STUCK_SECONDS = 60.0

@@ -16,7 +16,7 @@ from shared.runtime.settings import Settings
 from shared.schemas.topics import METRICS
 
 BATCH_EVENTS = 2000
-BATCH_SECONDS = 0.3
+BATCH_SECONDS = 0.6
 
 
 class Detector:

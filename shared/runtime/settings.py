@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
@@ -342,7 +341,7 @@ def _secret_from(file: str, who: str) -> str:
     return secret
 
 
-def _where(error: yaml.YAMLError) -> str:
+def _where(error: Exception) -> str:
     """Without the lines themselves: there may be a secret in them."""
     mark = getattr(error, "problem_mark", None)
     line = f" in line {mark.line + 1}" if mark else ""
@@ -360,6 +359,8 @@ def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
     name = environ.get(f"{PREFIX}CONFIG")
     if not name:
         return {}
+    import yaml  # a megabyte that an agent without a file need not carry
+
     try:
         tree = yaml.safe_load(Path(name).read_text(encoding="utf-8"))
     except (OSError, UnicodeError) as error:
