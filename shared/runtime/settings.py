@@ -172,7 +172,7 @@ class DetectorSettings(Section):
         1.0, description="score above which an event is anomalous; the scale puts normal at 0..1"
     )
     warmup_seconds: Annotated[float, Field(ge=0)] = Field(
-        120, description="seconds of a host's data learned before it is judged"
+        300, description="seconds of a host's data learned before it is judged"
     )
     open_after: Annotated[float, Field(ge=0)] = Field(
         5, description="seconds an anomaly must last before it is announced"
