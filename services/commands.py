@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     up = _command(commands, "up", "run everything in one process", "lapwing up", _up)
-    up.add_argument("--port", type=int, help="listen on this port (LAPWING_API__PORT)")
+    up.add_argument("--port", type=_port, help="listen on this port (LAPWING_API__PORT)")
     for name, text in SERVICE_HELP.items():
         command = _command(commands, name, text, f"lapwing {name}", _service(name))
         command.set_defaults(service=name)
@@ -67,6 +67,12 @@ def _command(commands: Any, name: str, text: str, example: str, run: Handler) ->
     )
     command.set_defaults(run=run)
     return command
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; 0 to 65535, where 0 takes a free one")
+    return int(text)
 
 
 def _config_commands(commands: Any) -> None:

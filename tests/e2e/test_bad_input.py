@@ -47,6 +47,13 @@ def test_an_unknown_command_lists_the_known_ones() -> None:
     assert "'fly'" in done.stderr and "agent" in done.stderr
 
 
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_a_port_that_is_none_is_refused(port: str, tmp_path: Path) -> None:
+    done = lapwing("up", f"--port={port}", LAPWING_DATA_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert f"'{port}' is no port" in done.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     ["up", "agent", "ingest", "detector", "alerter", "api", "migrate", "topics", "config show", "config check",
