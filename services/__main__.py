@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 
 from services import commands
+from shared.bus.port import BusError
 from shared.runtime import logs, settings
 from shared.runtime.data_dir import DataDirError
 from shared.runtime.lifecycle import ServiceDied
 from shared.runtime.settings import SettingsError
+from shared.store.port import StoreError
 
 BAD_INPUT = 2
 DIED = 1
@@ -24,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.run(config, arguments) or 0)
     except (SettingsError, DataDirError, commands.UsageError) as error:
         return _complain(str(error), BAD_INPUT)
-    except ServiceDied as error:
+    except (ServiceDied, BusError, StoreError) as error:
         return _complain(str(error), DIED)
     except KeyboardInterrupt:
         return 130

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.data_dir import DataDir
 from shared.runtime.health import Health
-from shared.runtime.lifecycle import Service
+from shared.runtime.lifecycle import Service, ServiceDied
 from shared.runtime.retry import backoff
 from shared.runtime.settings import Settings, SettingsError
 from shared.schemas.topics import ALL_TOPICS
@@ -49,7 +49,8 @@ class Product:
 def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock | None = None) -> Product:
     """The parts of a process that runs ``names``, with its data directory claimed.
 
-    Raises ``SettingsError`` where they cannot run together and ``DataDirError`` where the directory cannot be had.
+    Raises ``SettingsError`` where they cannot run together, ``DataDirError`` where the directory cannot be had,
+    ``ServiceDied`` where there is no broker to be had, ``BusError`` and ``StoreError`` on settings of theirs.
     """
     clock = clock or SystemClock()
     health = Health()
@@ -63,7 +64,10 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
                 f"to run {', '.join(names)} alone, name a broker as `host:port`"
             )
         data_dir.claim((*names, "broker"))
-        settings, broker = OWN_BROKERS[kind](settings)
+        try:
+            settings, broker = OWN_BROKERS[kind](settings)
+        except RuntimeError as error:
+            raise ServiceDied("broker", error) from None
         parts.append(broker)
     else:
         data_dir.claim(names)

@@ -84,6 +84,10 @@ class Runner:
                     self._on_started()
                 await self._watch()
             status = 0
+        except ServiceDied as death:
+            # Said here already: stopping the others takes time, and may be cut short.
+            log.error("a part died, stopping the others", extra={"part": death.name, "reason": str(death)})
+            raise
         finally:
             await self._stop()
             if self._leave_within is not None:

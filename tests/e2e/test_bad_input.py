@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,12 +97,13 @@ def test_the_embedded_broker_cannot_be_shared_between_processes(tmp_path: Path) 
     assert "`embedded://` lives inside `lapwing up`" in done.stderr
 
 
-class TestWithOneRunning:
-    @pytest.fixture(scope="class")
-    def first(self, tmp_path_factory: pytest.TempPathFactory) -> object:
-        with running(tmp_path_factory.mktemp("first")) as product:
-            yield product
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    with running(tmp_path_factory.mktemp("first")) as product:
+        yield product
 
+
+class TestWithOneRunning:
     def test_a_second_one_on_the_same_data_directory_is_refused(self, first: Product) -> None:
         done = lapwing("up", LAPWING_DATA_DIR=first.data_dir, LAPWING_API__PORT="0")
         assert done.returncode == 2
@@ -134,3 +136,24 @@ def test_nobody_listens_where_the_port_was_taken(tmp_path: Path) -> None:
         done = lapwing("up", LAPWING_DATA_DIR=str(tmp_path), LAPWING_API__PORT=port)
     assert done.returncode == 1
     assert f"{port}" in done.stderr and "LAPWING_API__PORT" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "settings", "said"),
+    [
+        (["migrate"], {"LAPWING_CLICKHOUSE__DSN": "http://127.0.0.1:9/lapwing"}, "127.0.0.1:9"),
+        (["topics"], {"LAPWING_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}, "nothing listens at 127.0.0.1:9"),
+        (
+            ["agent"],
+            {"LAPWING_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9", "LAPWING_KAFKA__SECURITY_PROTOCOL": "SASL_SSL"},
+            "set LAPWING_KAFKA__USERNAME and LAPWING_KAFKA__PASSWORD",
+        ),
+    ],
+)
+def test_what_cannot_be_reached_or_used_is_one_clear_line(
+    command: list[str], settings: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    done = lapwing(*command, LAPWING_DATA_DIR=str(tmp_path), **settings)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
