@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -20,9 +21,13 @@ DIED = 1
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command. Exit status: 0 done, 1 something died, 2 bad input; both with one clear line."""
     arguments = commands.parser().parse_args(argv)
+    serves = getattr(arguments, "serves", False)
+    if serves:
+        _leave_when_asked()
     try:
         config = settings.load()
-        logs.setup(config.log.level, config.log.format)
+        # A command that answers and ends says so itself.
+        logs.setup(config.log.level if serves or config.log.level == "debug" else "warning", config.log.format)
         return int(arguments.run(config, arguments) or 0)
     except (SettingsError, DataDirError, commands.UsageError) as error:
         return _complain(str(error), BAD_INPUT)
@@ -32,6 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 0
+
+
+def _leave_when_asked() -> None:
+    """Until the runner owns the signals there is nothing to stop: whoever asks now is obeyed at once."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
 
 
 def _complain(message: str, status: int) -> int:

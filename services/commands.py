@@ -45,10 +45,11 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     up = _command(commands, "up", "run everything in one process", "lapwing up", _up)
+    up.set_defaults(serves=True)
     up.add_argument("--port", type=_port, help="listen on this port (LAPWING_API__PORT)")
     for name, text in SERVICE_HELP.items():
         command = _command(commands, name, text, f"lapwing {name}", _service(name))
-        command.set_defaults(service=name)
+        command.set_defaults(serves=True)
     _command(commands, "migrate", "create or upgrade the ClickHouse schema", "lapwing migrate", _migrate)
     _command(commands, "topics", "create the Kafka topics", "lapwing topics", _topics)
     _config_commands(commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -157,3 +158,13 @@ def test_what_cannot_be_reached_or_used_is_one_clear_line(
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_asks_it_to_stop_while_it_starts_is_obeyed(number: int, tmp_path: Path) -> None:
+    product = Product(tmp_path)
+    process = product.begin()
+    while not (tmp_path / "run" / "api.lock").exists():  # claimed: it is in the middle of its start
+        assert process.poll() is None, product.said()
+    assert product.stop(number) == 0, product.said()
+    assert "Traceback" not in product.said()

@@ -38,7 +38,18 @@ class Product:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, within: float = 60) -> None:
+        """Returns when the banner was printed."""
+        process = self.begin()
+        deadline = time.monotonic() + within
+        while not self._banner.wait(0.05):
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"no banner; it said:\n{self.said()}")
+
+    def begin(self) -> subprocess.Popen[str]:
         self.lines.clear()
+        self._token = ""
+        self._banner = threading.Event()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "services", "up"],
             env=self._env,
@@ -46,12 +57,8 @@ class Product:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        banner = threading.Event()
-        threading.Thread(target=self._read, args=(self._process, banner), daemon=True).start()
-        if not banner.wait(within):
-            self.kill()
-            raise AssertionError(f"no banner within {within} s; it said:\n{self.said()}")
-        self._token = ""
+        threading.Thread(target=self._read, args=(self._process, self._banner), daemon=True).start()
+        return self._process
 
     def _read(self, process: subprocess.Popen[str], banner: threading.Event) -> None:
         assert process.stdout is not None
@@ -61,8 +68,6 @@ class Product:
                 self.url = found[1]
             if "Ctrl-C" in line:
                 banner.set()
-        if not banner.is_set():
-            banner.wait(0.2)
 
     def said(self) -> str:
         return "\n".join(self.lines)
