@@ -32,6 +32,7 @@ Handle = Callable[[Sequence[Message]], Awaitable[None]]
 
 START_WITHIN = 30.0
 STOP_WITHIN = 2.0
+DRAIN_WITHIN = 1.5
 COMMIT_SECONDS = 2.0
 LOOK_EVERY = 15.0
 STALLED_AFTER = 120.0
@@ -72,6 +73,7 @@ def stream_app(settings: Settings, name: str, *, session_timeout: float = 10.0) 
     )
     app.kafka = kafka
     app.progress = Progress(STALLED_AFTER)
+    app.hurry = asyncio.Event()
     return app
 
 
@@ -93,7 +95,7 @@ def batches(
     app.fetch_wait_ms = min(app.fetch_wait_ms, max(100, round(seconds * 500)))
 
     async def process(stream: Any) -> None:
-        _wait_for_the_first(stream)
+        _wait_for_the_first(stream, app.hurry)
         async for events in stream.noack_take(size, within=max(seconds / 2, seconds - app.fetch_wait_ms / 1000)):
             batch = [_message(event.message) for event in events]
             handled = False
@@ -110,9 +112,9 @@ def batches(
     app.agent(channel, name=f"{app.conf.id}.{'.'.join(t.name for t in topics)}")(process)
 
 
-def _wait_for_the_first(stream: Any) -> None:
+def _wait_for_the_first(stream: Any, hurry: asyncio.Event) -> None:
     """``noack_take`` looks for events every so often; let it sleep while there are none. Right after a start somebody
-    is watching, so the first few batches do not wait until they are full.
+    is watching, so the first few batches do not wait until they are full; nor does any when ``hurry`` is set.
     """
     arrived = asyncio.Event()
     wait_for_stopped = stream.wait_for_stopped
@@ -130,7 +132,14 @@ def _wait_for_the_first(stream: Any) -> None:
         if hasty:
             hasty -= 1
             timeout = min(timeout, HASTY_SECONDS)
-        return await wait_for_stopped(*waitables, timeout=timeout)
+        waiting = asyncio.ensure_future(wait_for_stopped(*waitables, timeout=timeout))
+        hurried = asyncio.ensure_future(hurry.wait())
+        try:
+            await asyncio.wait({waiting, hurried}, return_when=asyncio.FIRST_COMPLETED)
+            return waiting.result() if waiting.done() else False
+        finally:
+            waiting.cancel()
+            hurried.cancel()
 
     stream.add_processor(note)
     stream.wait_for_stopped = wait
@@ -224,9 +233,23 @@ class StreamService:
         self._assigned.set()
 
     async def stop(self) -> None:
+        if self._assigned.is_set() and not self._app.crashed:
+            await self._drain()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_WITHIN):
                 await self._app.stop()
+
+    async def _drain(self) -> None:
+        """Let the handlers have what the broker has, without waiting for full batches: a broker inside this process
+        forgets it, and from any other it need not come again. What they cannot take soon stays unacknowledged.
+        """
+        self._app.hurry.set()
+        consumer = self._app.consumer
+        with suppress(Exception):
+            async with asyncio.timeout(DRAIN_WITHIN):
+                self._measured(await consumer.highwaters(*consumer.assignment()))
+                while self.lag():  # noqa: ASYNC110 - Faust tells of progress to those who ask only
+                    await asyncio.sleep(0.02)
 
     def _crash(self) -> BaseException:
         return self._app.crash_reason or BusError(f"{self.name} crashed")

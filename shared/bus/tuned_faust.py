@@ -5,6 +5,7 @@ What each change bought, on one core with the embedded broker, is in ``benchmark
 
 from __future__ import annotations
 
+import asyncio
 import types
 from collections.abc import Coroutine, Generator
 from typing import Any
@@ -95,6 +96,7 @@ class App(faust.App):  # type: ignore[misc]
     fetch_wait_ms = 500
     kafka: KafkaSettings
     progress: Progress
+    hurry: asyncio.Event
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, TableManager=_Tables, **kwargs)

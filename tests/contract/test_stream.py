@@ -338,3 +338,22 @@ async def test_the_first_batches_do_not_wait_until_they_are_full(bus: TestBus) -
         await eventually(lambda: notebook.values == ["first"])
         await publish(bus.settings, topic, "second")
         await eventually(lambda: notebook.values == ["first", "second"])
+
+
+async def test_a_stop_takes_what_has_arrived_along(bus: TestBus) -> None:
+    topic, notebook = await bus.topic(), Notebook()
+    numbers = [str(n) for n in range(30)]
+    async with processing(bus, bus.name(), [topic], notebook, seconds=600):
+        for number in numbers[:5]:  # the first few batches do not wait
+            await publish(bus.settings, topic, number)
+        await publish(bus.settings, topic, *numbers[5:])
+    assert notebook.values == sorted(numbers)
+
+
+async def test_a_stop_does_not_wait_for_a_handler_that_cannot(bus: TestBus) -> None:
+    topic, notebook = await bus.topic(), Notebook()
+    notebook.error = Away("the store is away")
+    async with processing(bus, bus.name(), [topic], notebook):
+        await publish(bus.settings, topic, "kept")
+        await eventually(lambda: notebook.attempts)
+    assert notebook.values == []
