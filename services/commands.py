@@ -6,19 +6,19 @@ import argparse
 import asyncio
 import ctypes
 import gc
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from services import compose
 from shared.runtime import settings as settings_module
+from shared.runtime.arguments import Run, command, group
 from shared.runtime.descriptors import allow_enough
 from shared.runtime.lifecycle import Runner
 from shared.runtime.settings import Settings
 from shared.runtime.version import VERSION
 
 T = TypeVar("T")
-Handler = Callable[[Settings, argparse.Namespace], int | None]
 
 SERVICE_HELP = {
     "agent": "measure this machine and publish what is found",
@@ -44,30 +44,17 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"lapwing {VERSION}")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    up = _command(commands, "up", "run everything in one process", "lapwing up", _up)
+    up = command(commands, "up", "run everything in one process", "lapwing up", _up)
     up.set_defaults(serves=True)
     up.add_argument("--port", type=_port, help="listen on this port (LAPWING_API__PORT)")
     for name, text in SERVICE_HELP.items():
-        command = _command(commands, name, text, f"lapwing {name}", _service(name))
-        command.set_defaults(serves=True)
-    _command(commands, "migrate", "create or upgrade the ClickHouse schema", "lapwing migrate", _migrate)
-    _command(commands, "topics", "create the Kafka topics", "lapwing topics", _topics)
+        command(commands, name, text, f"lapwing {name}", _service(name)).set_defaults(serves=True)
+    command(commands, "migrate", "create or upgrade the ClickHouse schema", "lapwing migrate", _migrate)
+    command(commands, "topics", "create the Kafka topics", "lapwing topics", _topics)
     _config_commands(commands)
     _alert_commands(commands)
     _account_commands(commands)
     return root
-
-
-def _command(commands: Any, name: str, text: str, example: str, run: Handler) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(run=run)
-    return command
 
 
 def _port(text: str) -> int:
@@ -77,26 +64,14 @@ def _port(text: str) -> int:
 
 
 def _config_commands(commands: Any) -> None:
-    config = commands.add_parser(
-        "config",
-        help="look at the settings",
-        epilog="example:\n  lapwing config show",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    inner = config.add_subparsers(metavar="ACTION", required=True)
-    _command(inner, "check", "say whether the settings can be used", "lapwing config check", _config_check)
-    _command(inner, "show", "print every setting in force, secrets masked", "lapwing config show", _config_show)
+    config = group(commands, "config", "look at the settings", "lapwing config show")
+    command(config, "check", "say whether the settings can be used", "lapwing config check", _config_check)
+    command(config, "show", "print every setting in force, secrets masked", "lapwing config show", _config_show)
 
 
 def _alert_commands(commands: Any) -> None:
-    alert = commands.add_parser(
-        "alert",
-        help="try the ways to tell somebody",
-        epilog="example:\n  lapwing alert test webhook",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    inner = alert.add_subparsers(metavar="ACTION", required=True)
-    test = _command(inner, "test", "send a test notification", "lapwing alert test webhook", _alert_test)
+    alert = group(commands, "alert", "try the ways to tell somebody", "lapwing alert test webhook")
+    test = command(alert, "test", "send a test notification", "lapwing alert test webhook", _alert_test)
     test.add_argument("channel", choices=("webhook", "email"), metavar="CHANNEL", help="webhook or email")
 
 
@@ -112,7 +87,7 @@ def _up(config: Settings, arguments: argparse.Namespace) -> int:
     return _run(_serve(config, compose.SERVICES))
 
 
-def _service(name: str) -> Handler:
+def _service(name: str) -> Run:
     run = asyncio.run if name == "agent" else _run
     return lambda config, _: run(_serve(config, [name]))
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from shared.runtime.arguments import command, group
 from shared.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class BadInput(ValueError):
 
 def register(commands: Any) -> None:
     """Adds ``user`` and ``token`` to the command line's sub-commands."""
-    user = _group(commands, "user", "who may log in", "lapwing user add alice --role operator")
+    user = group(commands, "user", "who may log in", "lapwing user add alice --role operator")
     add = _command(
         user, "add", "add a user; asks for the password", "lapwing user add alice --role operator", _user_add
     )
@@ -51,7 +52,7 @@ def register(commands: Any) -> None:
     disable.add_argument("name", help="user name")
     disable.add_argument("--undo", action="store_true", help="let them in again")
 
-    token = _group(commands, "token", "API tokens for programs", "lapwing token create grafana --scope read")
+    token = group(commands, "token", "API tokens for programs", "lapwing token create grafana --scope read")
     create = _command(
         token,
         "create",
@@ -67,27 +68,8 @@ def register(commands: Any) -> None:
     revoke.add_argument("id", help="the token's id, see `lapwing token list`")
 
 
-def _group(commands: Any, name: str, text: str, example: str) -> Any:
-    group = commands.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    return group.add_subparsers(metavar="ACTION", required=True)
-
-
 def _command(commands: Any, name: str, text: str, example: str, work: Work) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(run=lambda settings, arguments: run(settings, arguments, work))
-    return command
+    return command(commands, name, text, example, lambda settings, arguments: run(settings, arguments, work))
 
 
 def _password_option(command: argparse.ArgumentParser) -> None:
