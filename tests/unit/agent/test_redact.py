@@ -6,7 +6,7 @@ import shlex
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.agent.redact import LONGEST, Redactor, is_secret
@@ -194,6 +194,7 @@ SECRETS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=6, ma
 
 @given(FLAGS, SECRETS, st.lists(st.sampled_from(["run", "-v", "--fast", "x=1"]), max_size=3))
 def test_a_secret_after_an_option_never_survives(flag: str, secret: str, others: list[str]) -> None:
+    assume(secret not in flag)  # what stands in the option's own name is no secret
     for arguments in ([flag, secret], [f"{flag}={secret}"]):
         shown = redact(["app", *arguments, *others])
         assert all(secret not in word for word in shown)
@@ -208,6 +209,7 @@ def test_a_secret_in_an_environment_never_survives(name: str, secret: str) -> No
 
 @given(FLAGS, SECRETS.filter(lambda s: not set(s) & set("'\"\\;")))
 def test_a_secret_quoted_in_a_shell_command_never_survives(flag: str, secret: str) -> None:
+    assume(secret not in flag)
     for quote in "'\"":
         shown = redact(["sh", "-c", f"app {flag} {quote}{secret}{quote} run"])
         assert secret not in shown[2]

@@ -1,0 +1,13 @@
+"""What holds for every test: examples are drawn anew at a desk, and the same each time in CI, where a machine may also
+be slow without being wrong.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("desk", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")
