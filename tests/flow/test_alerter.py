@@ -21,23 +21,11 @@ from shared.schemas.anomaly import Anomaly
 from shared.schemas.codec import encode
 from shared.schemas.sample import Cpu, HostSample
 from shared.schemas.topics import ALERTS, ANOMALIES, METRICS
-from tests.support.broker import embedded_broker, settings_for
-from tests.support.receivers import Mailbox, Webhooks, mail_receiver, webhook_receiver
+from tests.support.broker import settings_for
+from tests.support.receivers import Mailbox, Webhooks, mail_receiver
 from tests.support.waiting import eventually
 
 HOST = "0123456789abcdef"
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    with embedded_broker() as broker:
-        yield broker
-
-
-@pytest.fixture
-def hooks() -> Iterator[Webhooks]:
-    with webhook_receiver() as hooks:
-        yield hooks
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -18,23 +18,11 @@ from shared.runtime.settings import Settings
 from shared.schemas.codec import encode
 from shared.schemas.sample import Cpu, HostSample
 from shared.schemas.topics import METRICS
-from tests.support.broker import embedded_broker, settings_for
-from tests.support.receivers import Webhooks, webhook_receiver
+from tests.support.broker import settings_for
+from tests.support.receivers import Webhooks
 from tests.support.waiting import eventually
 
 SILENT_AFTER = 3.0
-
-
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    with embedded_broker() as broker:
-        yield broker
-
-
-@pytest.fixture
-def hooks() -> Iterator[Webhooks]:
-    with webhook_receiver() as hooks:
-        yield hooks
 
 
 @pytest.fixture
