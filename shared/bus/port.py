@@ -5,7 +5,7 @@ One driver: ``shared.bus.kafka`` (aiokafka). Which broker it reaches is a settin
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,6 +33,21 @@ class Message:
     headers: Mapping[str, bytes] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Receipt:
+    """Where the broker keeps a message."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+Stored = Callable[[Receipt], bool]
+"""Whether ingest has made a message durable. Who publishes to a broker that forgets (``embedded://``) is given one, and
+must not let go of a message before it says so.
+"""
+
+
 class Publisher(Protocol):
     async def start(self) -> None:
         """Returns at once; reaching the broker is ``publish``'s business, so that an agent starts without one."""
@@ -40,7 +55,7 @@ class Publisher(Protocol):
 
     async def publish(
         self, topic: Topic, key: str, value: bytes | None, headers: Mapping[str, bytes] | None = None
-    ) -> None:
+    ) -> Receipt:
         """A normal return guarantees that the broker has the message (acks=all, idempotent), in order per key.
 
         Raises ``BusError``: temporary (broker away: the caller keeps the message and tries again) or permanent

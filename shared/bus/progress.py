@@ -48,6 +48,10 @@ class Progress:
                 self._next.setdefault(partition, starts[partition])
                 self._ends[partition] = max(end, self._ends.get(partition, 0))
 
+    def handled(self, partition: Partition, offset: int) -> bool:
+        """Whether the message at ``offset`` has been, since this process was given the partition."""
+        return offset < self._next.get(partition, 0)
+
     def lag(self) -> int:
         """Messages the broker had when last measured, and no handler has finished with."""
         return sum(max(0, end - self._next[partition]) for partition, end in self._ends.items())

@@ -9,7 +9,7 @@ from contextlib import suppress
 from aiokafka import AIOKafkaProducer, errors
 
 from shared.bus import connection
-from shared.bus.port import BusError
+from shared.bus.port import BusError, Receipt
 from shared.runtime.settings import KafkaSettings
 from shared.schemas.topics import Topic
 
@@ -40,7 +40,7 @@ class KafkaPublisher:
 
     async def publish(
         self, topic: Topic, key: str, value: bytes | None, headers: Mapping[str, bytes] | None = None
-    ) -> None:
+    ) -> Receipt:
         producer: AIOKafkaProducer | None = None
         try:
             async with asyncio.timeout(self._timeout):
@@ -49,7 +49,8 @@ class KafkaPublisher:
                     sent = await producer.send(
                         topic.name, value, key=key.encode(), headers=list((headers or {}).items())
                     )
-                await sent
+                kept = await sent
+                return Receipt(kept.topic, kept.partition, kept.offset)
         except BusError:
             raise
         except _NEVER as error:

@@ -16,7 +16,7 @@ import faust
 from mode import CrashingSupervisor
 
 from shared.bus import connection, narration
-from shared.bus.port import BusError, Message
+from shared.bus.port import BusError, Message, Receipt
 from shared.bus.progress import Progress
 from shared.bus.tuned_faust import App
 from shared.runtime.retry import backoff
@@ -200,6 +200,10 @@ class StreamService:
             consumer = self._app.consumer
             self._measured({tp: consumer.highwater(tp) for tp in consumer.assignment()})
         return self._app.progress.lag()
+
+    def handled(self, receipt: Receipt) -> bool:
+        """Whether a handler has returned with this message; it is then as durable as the handler makes it."""
+        return self._app.progress.handled((receipt.topic, receipt.partition), receipt.offset)
 
     async def _look(self) -> None:
         consumer, progress = self._app.consumer, self._app.progress

@@ -53,6 +53,12 @@ class ApiSettings(Section):
         10, description="failed and successful logins a minute, per user name and per address"
     )
     max_body_bytes: Annotated[int, Field(ge=1024)] = Field(1 << 20, description="largest request body accepted")
+    ingest_max_bytes: Annotated[int, Field(ge=1024)] = Field(
+        16 << 20, description="largest batch of events accepted by `/api/ingest/`, unpacked"
+    )
+    ingest_events_per_second: Annotated[int, Field(ge=1)] = Field(
+        200, description="events a second one agent token may post in the long run; a minute's worth at once"
+    )
     allowed_hosts: list[str] = Field(
         [],
         description="Host headers answered besides the listening address and localhost, comma separated; `*` for any",
@@ -98,6 +104,7 @@ class ClickhouseSettings(Section):
         description="`chdb://` (embedded, under the data directory) or `http(s)://user:pass@host:port/lapwing`",
     )
     password: SecretStr | None = Field(None, description="password, when it is not in the DSN")
+    ssl_cafile: Path | None = Field(None, description="CA certificates that vouch for an `https://` server, PEM")
     raw_days: Days = Field(14, description="days raw samples are kept")
     process_days: Days = Field(7, description="days process details are kept")
     minute_days: Days = Field(90, description="days minute rollups are kept")
@@ -114,6 +121,22 @@ class ClickhouseSettings(Section):
         if not re.match(r"(chdb|https?)://", value):
             raise ValueError("must begin with `chdb://`, `http://` or `https://`")
         return value
+
+
+class StoreSettings(Section):
+    """Of the HTTP front over the embedded store; one who uses a ClickHouse server has no need of it."""
+
+    host: str = Field("127.0.0.1", description="address `lapwing store serve` listens on")
+    port: Port = Field(8123, description="port `lapwing store serve` listens on; 0 takes a free one")
+    beside_up: bool = Field(False, description="serve the embedded store from `lapwing up` as well")
+    writer_password: SecretStr | None = Field(
+        None, description="password of the user `lapwing`, who may do everything; generated into the data directory"
+    )
+    reader_password: SecretStr | None = Field(
+        None, description="password of the user `reader`, who may only read; generated into the data directory"
+    )
+    ssl_certfile: Path | None = Field(None, description="certificate, PEM; makes it `https://`")
+    ssl_keyfile: Path | None = Field(None, description="its key, PEM")
 
 
 class AgentSettings(Section):
@@ -139,12 +162,24 @@ class AgentSettings(Section):
     proc: Path | None = Field(None, description="where the host's /proc is mounted; `<root>/proc` by default")
     sys: Path | None = Field(None, description="where the host's /sys is mounted; `<root>/sys` by default")
     redact: list[str] = Field([], description="more regular expressions whose matches in command lines are redacted")
+    url: str | None = Field(
+        None, description="post events to this Lapwing (`https://…`) instead of a broker; needs `token`"
+    )
+    token: SecretStr | None = Field(None, description="agent token for `url`, made by `lapwing token create`")
+    url_cafile: Path | None = Field(None, description="CA certificates that vouch for `url`, PEM")
     spool_max_bytes: Annotated[int, Field(ge=1 << 16)] = Field(
         256 << 20, description="most bytes kept on disk while the broker is away"
     )
     spool_max_age: Annotated[float, Field(gt=0)] = Field(
         86_400, description="seconds after which spooled events are dropped"
     )
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", value):
+            raise ValueError("must begin with `http://` or `https://` and name a host, without user or query")
+        return value
 
     @field_validator("redact")
     @classmethod
@@ -235,6 +270,7 @@ class Settings(Section):
     api: ApiSettings = ApiSettings()
     kafka: KafkaSettings = KafkaSettings()
     clickhouse: ClickhouseSettings = ClickhouseSettings()
+    store: StoreSettings = StoreSettings()
     agent: AgentSettings = AgentSettings()
     ingest: IngestSettings = IngestSettings()
     detector: DetectorSettings = DetectorSettings()

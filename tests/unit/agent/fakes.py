@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.bus.port import BusError
+from shared.bus.port import BusError, Receipt
 from shared.schemas.topics import METRICS, Topic
 
 
@@ -50,7 +50,7 @@ class FakePublisher:
 
     async def publish(
         self, topic: Topic, key: str, value: bytes | None, headers: Mapping[str, bytes] | None = None
-    ) -> None:
+    ) -> Receipt:
         assert topic == METRICS
         assert value is not None
         assert key
@@ -60,6 +60,7 @@ class FakePublisher:
         if error := self.fail(value):
             raise error
         self.sent.append(Published(value.split(b"\n"), (headers or {}).get("lapwing-spooled") == b"1"))
+        return Receipt(topic.name, 0, len(self.sent) - 1)
 
     async def stop(self) -> None:
         self.stopped = True

@@ -11,7 +11,7 @@ from services.alerter.evaluator import Evaluator
 from services.alerter.hearing import Hearing
 from services.alerter.history import read
 from services.alerter.processor import Processor
-from shared.bus.port import BusError, Message
+from shared.bus.port import BusError, Message, Receipt
 from shared.runtime.clock import ManualClock
 from shared.schemas.alert import Alert
 from shared.schemas.anomaly import Anomaly, HostScore
@@ -34,10 +34,11 @@ class FakeBus:
 
     async def publish(
         self, topic: Topic, key: str, value: bytes | None, headers: Mapping[str, bytes] | None = None
-    ) -> None:
+    ) -> Receipt:
         if self.away or key in self.refused:
             raise BusError("the broker is away")
         self.values.append((topic.name, key, value or b""))
+        return Receipt(topic.name, 0, len(self.values) - 1)
 
     async def stop(self) -> None: ...
 

@@ -26,6 +26,16 @@ def test_lag_counts_from_where_the_group_began_until_it_has_handled_something() 
     assert it.lag() == 10
 
 
+def test_a_message_is_handled_once_its_batch_is_and_not_before() -> None:
+    it = reading(end=5)
+    it.begun()
+    assert not it.handled(P, 2)
+    it.finished(batch(0, 1, 2), handled=True)
+    assert it.handled(P, 2)
+    assert not it.handled(P, 3)
+    assert not it.handled(Q, 0)
+
+
 def test_a_batch_that_was_not_handled_is_still_lag() -> None:
     it = reading(end=5)
     it.begun()

@@ -13,7 +13,7 @@ from services.detector.bank import Bank
 from services.detector.judge import Judge
 from services.detector.processor import MAX_PACK_BYTES, Processor
 from services.detector.snapshots import EpisodeFile
-from shared.bus.port import BusError, Message
+from shared.bus.port import BusError, Message, Receipt
 from shared.runtime.clock import ManualClock
 from shared.schemas.topics import ANOMALIES, METRICS, Topic
 from tests.support.samples import T0, host_sample
@@ -32,11 +32,12 @@ class Wire:
 
     async def publish(
         self, topic: Topic, key: str, value: bytes | None, headers: Mapping[str, bytes] | None = None
-    ) -> None:
+    ) -> Receipt:
         assert topic == ANOMALIES
         if key in self.refuse:
             raise BusError("the broker is away")
         self.sent.append((key, value or b""))
+        return Receipt(topic.name, 0, len(self.sent) - 1)
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         lines = [json.loads(line) for _, value in self.sent for line in value.split(b"\n")]

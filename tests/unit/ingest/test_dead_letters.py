@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from services.ingest.dead_letters import MAX_KEPT_BYTES, DeadLetter, DeadLetters
-from shared.bus.port import BusError, Message
+from shared.bus.port import BusError, Message, Receipt
 from shared.runtime.clock import ManualClock
 from shared.schemas.topics import METRICS, Topic
 
@@ -22,10 +22,11 @@ class Outbox:
 
     async def publish(
         self, topic: Topic, key: str, value: bytes | None, headers: Mapping[str, bytes] | None = None
-    ) -> None:
+    ) -> Receipt:
         if len(self.sent) == self.fail_at:
             raise BusError("the broker is away")
         self.sent.append((topic.name, key, value, headers or {}))
+        return Receipt(topic.name, 0, len(self.sent) - 1)
 
 
 def letter(line: bytes = b"{}", key: bytes | None = b"host-1", reason: str = "ts: Field required") -> DeadLetter:
