@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import secrets
 import sys
 import tempfile
@@ -22,6 +23,8 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, default=16)
     parser.add_argument("--rate", type=float, default=80.0, help="events a second, all hosts together")
     arguments = parser.parse_args()
+    # The clients here complain about every deed.
+    logging.disable(logging.CRITICAL)
     home = Path(tempfile.mkdtemp(prefix="lapwing-chaos-"))
     print(f"seed {arguments.seed}, {arguments.minutes:g} minutes, in {home}", flush=True)
     report = asyncio.run(

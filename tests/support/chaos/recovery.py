@@ -10,14 +10,16 @@ from tests.support.chaos.deeds import Deed
 @dataclass
 class Recovery:
     """``waiting``: deeds whose harm is not known to be over, by what shows it. A deed that follows before an earlier
-    one was recovered from takes its place: nobody can tell the two apart.
+    one was recovered from begins the time anew: nobody can tell the two apart.
     """
 
     waiting: dict[str, tuple[Deed, float]] = field(default_factory=dict)
     known: list[tuple[float, str, Deed]] = field(default_factory=list)
 
-    def done(self, deed: Deed, shown_by: str, now: float) -> None:
-        self.waiting[shown_by] = (deed, now)
+    def done(self, deed: Deed, shown_by: tuple[str, ...], now: float) -> None:
+        """A deed that is shown by nothing, or by another thing, still keeps those who wait waiting longer."""
+        self.waiting = {name: (earlier, now) for name, (earlier, _) in self.waiting.items()}
+        self.waiting |= dict.fromkeys(shown_by, (deed, now))
 
     def progress(self, shown_by: str, newest: float, now: float) -> None:
         """``newest``: when what was seen there last was taken (wall clock, as ``now``)."""

@@ -21,14 +21,15 @@ PREFIX = "chaos-"
 
 
 class Senders:
-    """``accepted[host_id]`` are the numbers the broker has confirmed; ``repeats`` counts events sent once more."""
+    """``accepted[host_id]`` are the numbers the broker has confirmed; ``failed`` counts messages
+    of which that is not known, whose events were sent once more."""
 
     def __init__(self, kafka: KafkaSettings, hosts: int, every: float) -> None:
         self._kafka = kafka
         self._every = every
         self.hosts = [f"{PREFIX}{number:03d}" for number in range(hosts)]
         self.accepted: dict[str, int] = dict.fromkeys(self.hosts, 0)
-        self.repeats = 0
+        self.failed = 0
         self._waiting: dict[str, deque[bytes]] = {host: deque() for host in self.hosts}
         self._wake = {host: asyncio.Event() for host in self.hosts}
         self._made = dict.fromkeys(self.hosts, 0)
@@ -76,7 +77,7 @@ class Senders:
                 await out.publish(METRICS, host, b"\n".join(lines))
             except BusError:
                 # It may have arrived all the same: that is what the other side has to bear.
-                self.repeats += len(lines)
+                self.failed += 1
                 await asyncio.sleep(0.2)
                 continue
             for _ in lines:

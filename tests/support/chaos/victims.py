@@ -54,6 +54,21 @@ class Victims:
             time.sleep(0.05)
         raise AssertionError(f"no process for {target} within {within} s")
 
+    def everybody(self) -> list[psutil.Process]:
+        """All that the supervisor has started, directly or not."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+    def send(self, number: int) -> None:
+        """To the supervisor."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """The supervisor's exit status, when it ends."""
+        assert self._process is not None
+        return self._process.wait(10)
+
     def environment(self) -> dict[str, str]:
         """What the services were told."""
         return self.process("ingest").environ()
