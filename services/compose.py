@@ -32,6 +32,8 @@ SERVICES = ("api", "ingest", "detector", "alerter", "agent")
 
 NEEDS_STORE = {"ingest", "api"}
 
+STORE_FRONT = "store front"
+
 
 @dataclass(frozen=True)
 class Product:
@@ -56,6 +58,10 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
     health = Health()
     data_dir = DataDir(settings.data_dir)
     parts: list[Service] = [_Claim(data_dir)]
+    if list(names) == [STORE_FRONT]:
+        data_dir.claim(names)
+        engine, front = _store_front(settings)
+        return Product(settings, [*parts, engine, _Schema(settings), front], health)
     kind = settings.kafka.bootstrap_servers
     if kind in OWN_BROKERS:
         if set(names) != set(SERVICES):
@@ -73,6 +79,10 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         data_dir.claim(names)
     if kind != "embedded://" and set(names) - {"agent"}:
         parts.append(_Topics(settings))
+    front: list[Service] = []
+    if settings.store.beside_up and set(names) == set(SERVICES) and settings.clickhouse.dsn.startswith("chdb:"):
+        engine, *front = _store_front(settings)
+        parts.append(engine)
     if NEEDS_STORE & set(names):
         parts.append(_Schema(settings))
     for name in SERVICES:
@@ -80,7 +90,16 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
             room = importlib.import_module(f"services.{name}.service")
             more = _remembered(settings, clock) if (name, kind) == ("alerter", "embedded://") else {}
             parts.append(room.build(settings, clock=clock, health=health, **more))
+    parts += front
     return Product(settings, parts, health)
+
+
+def _store_front(settings: Settings) -> tuple[Service, Service]:
+    """The engine must be opened before the schema's handle opens it, the door after the schema is there."""
+    from shared.store.front.service import EnginePart, StoreFront
+
+    engine = EnginePart(settings)
+    return engine, StoreFront(settings, engine.engine)
 
 
 def _embed_broker(settings: Settings) -> tuple[Settings, Service]:

@@ -6,8 +6,6 @@ where those are processes of ours.
 
 from __future__ import annotations
 
-import os
-import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +17,8 @@ from shared.broker.local import LocalKafka
 from shared.broker.ports import two_ports
 from shared.runtime.lifecycle import Service
 from shared.runtime.settings import Settings
+from shared.store.clickhouse import address_of
+from shared.store.front.users import WRITER, users_of
 
 NAME = "lapwing"
 STAGES = (("broker", "store"), ("api",), ("ingest", "detector", "alerter"), ("agent",))
@@ -32,10 +32,13 @@ COMMANDS = {"store": ("store", "serve")}
 
 @dataclass(frozen=True)
 class Plan:
-    """``names`` are the processes, ``environ`` is what they all are told."""
+    """``names`` are the processes, ``environ`` is what they are told; the store's, for which the store is a directory
+    and not an address, is told ``store_environ``.
+    """
 
     names: tuple[str, ...]
     environ: Mapping[str, str]
+    store_environ: Mapping[str, str]
 
 
 def plan(settings: Settings, environ: Mapping[str, str]) -> Plan:
@@ -47,20 +50,17 @@ def plan(settings: Settings, environ: Mapping[str, str]) -> Plan:
     if "://" in settings.kafka.bootstrap_servers:
         ours.add("broker")
         told["LAPWING_KAFKA__BOOTSTRAP_SERVERS"] = LocalKafka(settings.data_dir).address
+    at_store: dict[str, str] = {}
     if settings.clickhouse.dsn.startswith("chdb://"):
         ours.add("store")
         port = settings.store.port or two_ports(settings.data_dir / "run" / "store-ports")[0]
-        told["LAPWING_STORE__PORT"] = str(port)
-        told["LAPWING_STORE__WRITER_PASSWORD"] = password = _writer_password(settings)
-        scheme = "https" if settings.store.ssl_certfile else "http"
-        told["LAPWING_CLICKHOUSE__DSN"] = (
-            f"{scheme}://lapwing:{quote(password, safe='')}@{settings.store.host}:{port}/lapwing"
-        )
+        at_store = {"LAPWING_CLICKHOUSE__DSN": settings.clickhouse.dsn, "LAPWING_STORE__PORT": str(port)}
+        told["LAPWING_CLICKHOUSE__DSN"] = _dsn(settings, port)
     if told.get("LAPWING_LOG__FORMAT", "auto") == "auto":
         told["LAPWING_LOG__FORMAT"] = "text"
     told["LAPWING_API__PORT"] = str(settings.api.port)
     names = tuple(name for stage in STAGES for name in stage if name not in ("broker", "store") or name in ours)
-    return Plan(names, told)
+    return Plan(names, told, {**told, **at_store})
 
 
 def parts(plan: Plan, relay: Relay) -> list[Service]:
@@ -75,19 +75,15 @@ def parts(plan: Plan, relay: Relay) -> list[Service]:
 
 def _member(name: str, plan: Plan, relay: Relay) -> Member:
     command = (sys.executable, "-m", "services", *COMMANDS.get(name, (name,)))
-    environ = dict(plan.environ)
-    if name == "store":
-        # The one process for which the store is a directory.
-        environ.pop("LAPWING_CLICKHOUSE__DSN", None)
+    environ = plan.store_environ if name == "store" else plan.environ
     return Member(name, command, environ, relay, stop_within=STOP_WITHIN[name])
 
 
-def _writer_password(settings: Settings) -> str:
-    """As set; else made at the first start and kept."""
-    if settings.store.writer_password:
-        return settings.store.writer_password.get_secret_value()
-    kept = settings.data_dir / "store-writer-password"
-    if not kept.exists():
-        with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(24) + "\n")
-    return kept.read_text().strip()
+def _dsn(settings: Settings, port: int) -> str:
+    """For the others on this machine, who may do everything there."""
+    store = settings.store
+    scheme = "https" if store.ssl_certfile else "http"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(store.host, store.host)  # noqa: S104 - where to ask, not to listen
+    password = users_of(settings).passwords[WRITER]
+    database = address_of(settings).database
+    return f"{scheme}://{WRITER}:{quote(password, safe='')}@{f'[{host}]' if ':' in host else host}:{port}/{database}"

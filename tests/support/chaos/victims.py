@@ -29,7 +29,7 @@ class Victims:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.chaos.standing_in", "up", "--processes"],
+                [sys.executable, "-m", MODULE, "up", "--processes"],
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -142,8 +142,6 @@ def _is(process: psutil.Process, target: str) -> bool:
         words = process.cmdline()
         if target == JAVA:
             return "kafka.Kafka" in words
-        if target == "store":
-            return "store" in words[3:4] or "tests.support.chaos.store_front" in words
         return words[1:4] == ["-m", "services", target]
     except (psutil.Error, IndexError):
         return False
