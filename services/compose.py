@@ -23,6 +23,7 @@ from shared.runtime.settings import Settings, SettingsError
 from shared.schemas.topics import ALL_TOPICS
 
 if TYPE_CHECKING:
+    from shared.bus.port import Receipt, Stored
     from shared.store.port import Store
 
 log = logging.getLogger(__name__)
@@ -75,12 +76,33 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         parts.append(_Topics(settings))
     if NEEDS_STORE & set(names):
         parts.append(_Schema(settings))
+    if kind == "embedded://":
+        parts.append(_Settled(parts))
     for name in SERVICES:
         if name in names:
             room = importlib.import_module(f"services.{name}.service")
-            more = _remembered(settings, clock) if (name, kind) == ("alerter", "embedded://") else {}
+            more = _owed(name, settings, clock, parts) if kind == "embedded://" else {}
             parts.append(room.build(settings, clock=clock, health=health, **more))
     return Product(settings, parts, health)
+
+
+def _owed(name: str, settings: Settings, clock: Clock, parts: list[Service]) -> dict[str, Any]:
+    """What a broker that forgets owes a service: its past, and word of when a message is stored."""
+    if name == "alerter":
+        return _remembered(settings, clock)
+    if name == "agent":
+        return {"stored": _stored(parts)}
+    return {}
+
+
+def _stored(parts: list[Service]) -> Stored:
+    """Asks ingest, once there is one among ``parts``."""
+
+    def stored(receipt: Receipt) -> bool:
+        ingest: Any = next((part for part in parts if part.name == "ingest"), None)
+        return ingest is not None and bool(ingest.stored(receipt))
+
+    return stored
 
 
 def _embed_broker(settings: Settings) -> tuple[Settings, Service]:
@@ -189,6 +211,20 @@ class _Schema(_Part):
     async def stop(self) -> None:
         if self._store:
             await self._store.close()
+
+
+class _Settled(_Part):
+    """Stops after all who store, and then lets the agent look once more at what need not be sent again."""
+
+    name = "journal"
+
+    def __init__(self, parts: list[Service]) -> None:
+        self._parts = parts
+
+    async def stop(self) -> None:
+        agent: Any = next((part for part in self._parts if part.name == "agent"), None)
+        if agent is not None:
+            await agent.settle()
 
 
 async def _until_there(what: str, attempt: Callable[[], Awaitable[object]]) -> None:
