@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from services import compose
+from shared.runtime import pulse
 from shared.runtime import settings as settings_module
 from shared.runtime.arguments import Run, command, group
 from shared.runtime.descriptors import allow_enough
@@ -49,6 +50,10 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--port", type=_port, help="listen on this port (LAPWING_API__PORT)")
     for name, text in SERVICE_HELP.items():
         command(commands, name, text, f"lapwing {name}", _service(name)).set_defaults(serves=True)
+    health = command(
+        commands, "health", "say whether services on this machine make progress", "lapwing health agent", _health
+    )
+    health.add_argument("services", nargs="*", metavar="SERVICE", help=f"of {', '.join(SERVICE_HELP)}; all by default")
     command(commands, "migrate", "create or upgrade the ClickHouse schema", "lapwing migrate", _migrate)
     command(commands, "topics", "create the Kafka topics", "lapwing topics", _topics)
     _config_commands(commands)
@@ -122,6 +127,18 @@ def _banner(product: compose.Product) -> str:
         lines.append("             (made just now and shown once; `lapwing user passwd admin` changes it)")
     lines += [f"  data       {product.settings.data_dir.absolute()}", "", "Ctrl-C stops it."]
     return "\n" + "\n".join(f"  {line}" for line in lines) + "\n"
+
+
+def _health(config: Settings, arguments: argparse.Namespace) -> int:
+    if unknown := set(arguments.services) - SERVICE_HELP.keys():
+        raise UsageError(f"{min(unknown)!r} is no service; there are {', '.join(SERVICE_HELP)}")
+    status = 0
+    for name in arguments.services or SERVICE_HELP:
+        age = pulse.age(config.data_dir, name)
+        well = age is not None and age < pulse.STALE_AFTER
+        status = status if well else 1
+        print(f"{name}: {'does not run' if age is None else f'made progress {age:.0f} s ago'}")
+    return status
 
 
 def _migrate(config: Settings, _: argparse.Namespace) -> int:

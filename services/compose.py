@@ -18,6 +18,7 @@ from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.data_dir import DataDir
 from shared.runtime.health import Health
 from shared.runtime.lifecycle import Service, ServiceDied
+from shared.runtime.pulse import Pulse
 from shared.runtime.retry import backoff
 from shared.runtime.settings import Settings, SettingsError
 from shared.schemas.topics import ALL_TOPICS
@@ -83,6 +84,7 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
             room = importlib.import_module(f"services.{name}.service")
             more = _owed(name, settings, clock, parts) if kind == "embedded://" else {}
             parts.append(room.build(settings, clock=clock, health=health, **more))
+    parts.append(Pulse(health, settings.data_dir, names))
     return Product(settings, parts, health)
 
 
