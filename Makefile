@@ -63,6 +63,12 @@ schemas: $(STAMP) ## regenerate docs/schemas/, docs/metrics.md and docs/settings
 lock: ## resolve requirements*.lock again (needs uv: pip install uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --extra agent pyproject.toml -o requirements-agent.lock
+	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 --extra all -c requirements.lock pyproject.toml -o requirements-server.lock
+
+.PHONY: image
+image: ## build the images lapwing:server and lapwing:agent (needs docker; BASE=… for another base image)
+	docker build -f deploy/docker/Dockerfile --build-arg EXTRA=server $(if $(BASE),--build-arg BASE=$(BASE)) -t lapwing:server .
+	docker build -f deploy/docker/Dockerfile --build-arg EXTRA=agent $(if $(BASE),--build-arg BASE=$(BASE)) -t lapwing:agent .
 
 .PHONY: clean
 clean: ## remove what was built; your data/ stays

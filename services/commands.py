@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from services import compose
-from shared.runtime import logs
+from shared.runtime import logs, pulse
 from shared.runtime import settings as settings_module
 from shared.runtime.arguments import Run, command, group
 from shared.runtime.data_dir import DataDir
@@ -56,6 +56,10 @@ def parser() -> argparse.ArgumentParser:
         command(commands, name, text, f"lapwing {name}", _service(name)).set_defaults(serves=True)
     broker = command(commands, "broker", "run an Apache Kafka of our own", "lapwing broker", _broker)
     broker.set_defaults(serves=True)
+    health = command(
+        commands, "health", "say whether services on this machine make progress", "lapwing health agent", _health
+    )
+    health.add_argument("services", nargs="*", metavar="SERVICE", help=f"of {', '.join(SERVICE_HELP)}; all by default")
     command(commands, "migrate", "create or upgrade the ClickHouse schema", "lapwing migrate", _migrate)
     command(commands, "topics", "create the Kafka topics", "lapwing topics", _topics)
     _store_commands(commands)
@@ -181,6 +185,18 @@ def _store_banner(product: compose.Product) -> str:
 
 def _store_serve(config: Settings, _: argparse.Namespace) -> int:
     return _run(_serve(config, [compose.STORE_FRONT]))
+
+
+def _health(config: Settings, arguments: argparse.Namespace) -> int:
+    if unknown := set(arguments.services) - SERVICE_HELP.keys():
+        raise UsageError(f"{min(unknown)!r} is no service; there are {', '.join(SERVICE_HELP)}")
+    status = 0
+    for name in arguments.services or SERVICE_HELP:
+        age = pulse.age(config.data_dir, name)
+        well = age is not None and age < pulse.STALE_AFTER
+        status = status if well else 1
+        print(f"{name}: {'does not run' if age is None else f'made progress {age:.0f} s ago'}")
+    return status
 
 
 def _migrate(config: Settings, _: argparse.Namespace) -> int:

@@ -18,11 +18,13 @@ from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.data_dir import DataDir
 from shared.runtime.health import Health
 from shared.runtime.lifecycle import Service, ServiceDied
+from shared.runtime.pulse import Pulse
 from shared.runtime.retry import backoff
 from shared.runtime.settings import Settings, SettingsError
 from shared.schemas.topics import ALL_TOPICS
 
 if TYPE_CHECKING:
+    from shared.bus.port import Receipt, Stored
     from shared.store.port import Store
 
 log = logging.getLogger(__name__)
@@ -85,12 +87,15 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         parts.append(engine)
     if NEEDS_STORE & set(names):
         parts.append(_Schema(settings))
+    if kind == "embedded://":
+        parts.append(_Settled(parts))
     for name in SERVICES:
         if name in names:
             room = importlib.import_module(f"services.{name}.service")
-            more = _remembered(settings, clock) if (name, kind) == ("alerter", "embedded://") else {}
+            more = _owed(name, settings, clock, parts) if kind == "embedded://" else {}
             parts.append(room.build(settings, clock=clock, health=health, **more))
     parts += front
+    parts.append(Pulse(health, settings.data_dir, names))
     return Product(settings, parts, health)
 
 
@@ -100,6 +105,25 @@ def _store_front(settings: Settings) -> tuple[Service, Service]:
 
     engine = EnginePart(settings)
     return engine, StoreFront(settings, engine.engine)
+
+
+def _owed(name: str, settings: Settings, clock: Clock, parts: list[Service]) -> dict[str, Any]:
+    """What a broker that forgets owes a service: its past, and word of when a message is stored."""
+    if name == "alerter":
+        return _remembered(settings, clock)
+    if name == "agent":
+        return {"stored": _stored(parts)}
+    return {}
+
+
+def _stored(parts: list[Service]) -> Stored:
+    """Asks ingest, once there is one among ``parts``."""
+
+    def stored(receipt: Receipt) -> bool:
+        ingest: Any = next((part for part in parts if part.name == "ingest"), None)
+        return ingest is not None and bool(ingest.stored(receipt))
+
+    return stored
 
 
 def _embed_broker(settings: Settings) -> tuple[Settings, Service]:
@@ -226,6 +250,20 @@ class _Schema(_Part):
     async def stop(self) -> None:
         if self._store:
             await self._store.close()
+
+
+class _Settled(_Part):
+    """Stops after all who store, and then lets the agent look once more at what need not be sent again."""
+
+    name = "journal"
+
+    def __init__(self, parts: list[Service]) -> None:
+        self._parts = parts
+
+    async def stop(self) -> None:
+        agent: Any = next((part for part in self._parts if part.name == "agent"), None)
+        if agent is not None:
+            await agent.settle()
 
 
 async def _until_there(what: str, attempt: Callable[[], Awaitable[object]]) -> None:

@@ -2,6 +2,9 @@
 
 Live events go first. What is waiting follows in larger messages, marked, and not faster than a multiple of the live
 pace, so that a fleet that comes back together does not bury its own present under its past.
+
+A broker that forgets takes nothing off our hands. With one the spool is a journal: every event is on disk before it is
+sent, and leaves it when it is stored (``underway.py``).
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ from contextlib import suppress
 from enum import Enum
 from typing import TypeVar
 
-from services.agent.spool import Position, Spool
-from shared.bus.port import BusError, Publisher
+from services.agent.spool import IN_MEMORY, Position, Spool
+from services.agent.underway import Message, Underway
+from shared.bus.port import BusError, Publisher, Receipt, Stored
 from shared.runtime.clock import Clock
 from shared.runtime.retry import backoff
 from shared.runtime.selfmetrics import AGENT_DROPPED, AGENT_SENT, AGENT_SPOOLED_BYTES, AGENT_SPOOLED_EVENTS
@@ -48,8 +52,16 @@ class Verdict(Enum):
 
 class Outbox:
     def __init__(
-        self, publisher: Publisher, spool: Spool, *, clock: Clock, interval: float = 1.0, pack: int = 1
+        self,
+        publisher: Publisher,
+        spool: Spool,
+        *,
+        clock: Clock,
+        interval: float = 1.0,
+        pack: int = 1,
+        stored: Stored | None = None,
     ) -> None:
+        """``stored``: keep a journal, for a broker that forgets."""
         self._publisher = publisher
         self._spool = spool
         self._key = ""
@@ -60,8 +72,13 @@ class Outbox:
         self._wake = asyncio.Event()
         self._disk = ThreadPoolExecutor(1, "agent-spool")
         self._task: asyncio.Task[None] | None = None
-        self._attempt: asyncio.Task[None] | None = None
+        self._attempt: asyncio.Task[Receipt] | None = None
+        self._underway = Underway(stored) if stored else None
+        # Of the journal: what is before `_sent_until` was sent, what is behind `_live_from` too, as it came.
+        self._sent_until = Position()
+        self._live_from: Position | None = None
         self._closing = False
+        self._settled = False
         self._delays: Iterator[float] = backoff()
         self._try_at = 0.0
         self._backlog_at = 0.0
@@ -70,6 +87,7 @@ class Outbox:
         self.away_since: float | None = None
         self.away_because = ""
         self.spooled_events = 0
+        """That wait to be sent."""
         self.spooled_bytes = 0
 
     @property
@@ -109,13 +127,32 @@ class Outbox:
             with suppress(Exception):  # whatever it is, the spool comes next
                 async with asyncio.timeout(within / 4):
                     while lines := self._take():
-                        await self._publish(lines)
-                        self._done(lines)
+                        if self._underway is None:
+                            await self._publish(lines)
+                            self._done(lines)
+                        else:
+                            await self._live(lines)
         if self._attempt is not None:
             self._attempt.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(within / 2):
                 await self._keep(list(self._pending))
+        if self._underway is None:
+            await self._close(within / 2)
+
+    async def settle(self, within: float = 1.0) -> None:
+        """The last look, after ``stop`` and after all that could still be stored was."""
+        if self._underway is None or self._settled:
+            return
+        self._settled = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within / 2):
+                await self._trim()
+        await self._close(within / 2)
+
+    async def _close(self, within: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
                 await self.on_disk(self._spool.close)
         self._disk.shutdown(wait=False)
 
@@ -124,7 +161,7 @@ class Outbox:
 
         def run() -> tuple[T, int, int]:
             result = work(*arguments)
-            return result, self._spool.events, self._spool.size
+            return result, self._waiting(), self._spool.size
 
         result, self.spooled_events, self.spooled_bytes = await asyncio.get_running_loop().run_in_executor(
             self._disk, run
@@ -134,10 +171,21 @@ class Outbox:
         AGENT_DROPPED.set(self.dropped)
         return result
 
+    def _waiting(self) -> int:
+        if self._spool.end.segment != IN_MEMORY:
+            # What was in memory is on disk now, under other positions; to send it again is harmless.
+            if self._sent_until.segment == IN_MEMORY:
+                self._sent_until = Position()
+            if self._live_from is not None and self._live_from.segment == IN_MEMORY:
+                self._live_from = None
+        live = self._spool.events_after(self._live_from) if self._live_from is not None else 0
+        return max(0, self._spool.events_after(self._sent_until) - live)
+
     async def _run(self) -> None:
         while not self._closing:
             await self._sleep()
             self._follow_attempt()
+            await self._trim()
             if self._enough():
                 await self._live(self._take())
             elif self._backlog_due():
@@ -176,10 +224,13 @@ class Outbox:
                 self._pending.popleft()
 
     async def _live(self, lines: list[bytes]) -> None:
+        if self._underway is not None:
+            await self._journalled(lines, self._underway)
+            return
         if self._attempt is not None or self._clock.monotonic() < self._try_at:
             await self._keep(lines)
             return
-        match await self._sent(lines):
+        match (await self._sent(lines))[0]:
             case Verdict.TAKEN | Verdict.GIVEN_UP:
                 self._done(lines)
             case Verdict.REFUSED_TOGETHER:
@@ -188,12 +239,47 @@ class Outbox:
             case Verdict.NOT_NOW:
                 await self._keep(lines)
 
+    async def _journalled(self, lines: list[bytes], underway: Underway) -> None:
+        before, until = await self.on_disk(self._append, lines)
+        self._done(lines)
+        if self._attempt is None and self._clock.monotonic() >= self._try_at and not underway.full:
+            verdict, receipt = await self._sent(lines)
+            if verdict is Verdict.TAKEN and receipt is not None:
+                if self._live_from is None:
+                    self._live_from = before
+                    await self.on_disk(lambda: None)  # counts what waits anew
+                underway.add(Message(receipt, until, sum(map(len, lines))), live=True)
+                return
+            if verdict is Verdict.GIVEN_UP:
+                return
+        if self._live_from is not None:
+            backlog_sent = not self.spooled_events
+            underway.interrupted(backlog_sent=backlog_sent)
+            if backlog_sent:
+                self._sent_until = before
+            self._live_from = None
+            await self.on_disk(lambda: None)
+
+    def _append(self, lines: Sequence[bytes]) -> tuple[Position, Position]:
+        before = self._spool.end
+        self._spool.append(lines)
+        return before, self._spool.end
+
+    async def _trim(self) -> None:
+        """Lets go of what is stored."""
+        if self._underway is not None:
+            until = self._underway.settled(backlog_sent=not self.spooled_events)
+            if until is not None:
+                await self.on_disk(self._spool.trim, until)
+
     async def _backlog(self) -> None:
-        batch = await self.on_disk(self._spool.read, Position(), self._backlog_bytes)
+        batch = await self.on_disk(self._spool.read, self._sent_until, self._backlog_bytes, self._live_from)
         if batch is None:
             return
+        receipt: Receipt | None = None
         if batch.lines:
-            match await self._sent(batch.lines, SPOOLED):
+            verdict, receipt = await self._sent(batch.lines, SPOOLED)
+            match verdict:
                 case Verdict.NOT_NOW:
                     return
                 case Verdict.REFUSED_TOGETHER:
@@ -202,16 +288,26 @@ class Outbox:
                 case Verdict.TAKEN | Verdict.GIVEN_UP:
                     self._backlog_bytes = min(MESSAGE_BYTES, max(SLOW_START_BYTES, 2 * self._backlog_bytes))
         self._backlog_at = self._clock.monotonic() + len(batch.lines) * self._interval / BACKLOG_SPEED
-        await self.on_disk(self._spool.trim, batch.until)
+        if self._underway is None:
+            await self.on_disk(self._spool.trim, batch.until)
+        else:
+            self._sent_until = batch.until
+            if receipt is not None:
+                self._underway.add(Message(receipt, batch.until, sum(map(len, batch.lines))), live=False)
+            await self.on_disk(lambda: None)
         if not self.spooled_events:
             log.info("the spool is empty again")
 
     def _backlog_due(self) -> bool:
+        if self._underway is not None and self._underway.full:
+            return False
         now = self._clock.monotonic()
         return self.spooled_events > 0 and self._attempt is None and now >= self._backlog_at and now >= self._try_at
 
-    async def _sent(self, lines: Sequence[bytes], headers: Mapping[str, bytes] | None = None) -> Verdict:
-        """What is still on its way after ``PATIENCE`` counts as not sent."""
+    async def _sent(
+        self, lines: Sequence[bytes], headers: Mapping[str, bytes] | None = None
+    ) -> tuple[Verdict, Receipt | None]:
+        """What is still on its way after ``PATIENCE`` counts as not sent. The receipt is of what was taken."""
         attempt = asyncio.create_task(self._publish(lines, headers))
         try:
             await asyncio.wait({attempt}, timeout=PATIENCE)
@@ -222,25 +318,25 @@ class Outbox:
             self._attempt = attempt
             attempt.add_done_callback(lambda _: self._wake.set())
             self._is_away(BusError(f"the broker has not answered for {PATIENCE:g} s"))
-            return Verdict.NOT_NOW
+            return Verdict.NOT_NOW, None
         failure = attempt.exception()
         if failure is None:
             self._is_back()
             AGENT_SENT.add(len(lines), "spooled" if headers else "live")
-            return Verdict.TAKEN
+            return Verdict.TAKEN, attempt.result()
         if not isinstance(failure, BusError):
             raise failure
         if failure.permanent and len(lines) > 1:
-            return Verdict.REFUSED_TOGETHER
+            return Verdict.REFUSED_TOGETHER, None
         if failure.permanent and len(lines[0]) >= LARGE:
             self._dropped += 1
             log.error("an event was refused for good", extra={"bytes": len(lines[0]), "reason": str(failure)})
-            return Verdict.GIVEN_UP
+            return Verdict.GIVEN_UP, None
         self._is_away(failure)
-        return Verdict.NOT_NOW
+        return Verdict.NOT_NOW, None
 
-    async def _publish(self, lines: Sequence[bytes], headers: Mapping[str, bytes] | None = None) -> None:
-        await self._publisher.publish(METRICS, self._key, b"\n".join(lines), headers)
+    async def _publish(self, lines: Sequence[bytes], headers: Mapping[str, bytes] | None = None) -> Receipt:
+        return await self._publisher.publish(METRICS, self._key, b"\n".join(lines), headers)
 
     def _follow_attempt(self) -> None:
         """The fate of a message that took too long; its events are in the spool, so sending them again is harmless."""

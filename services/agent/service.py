@@ -16,7 +16,7 @@ from services.agent.schedule import Grid, slots
 from services.agent.self_state import SelfState
 from services.agent.sequence import Sequence as Numbers
 from services.agent.spool import Spool
-from shared.bus.port import Publisher
+from shared.bus.port import Publisher, Stored
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.health import Health
 from shared.runtime.lifecycle import Service
@@ -35,13 +35,14 @@ def build(
     health: Health | None = None,
     publisher: Publisher | None = None,
     collectors: Sequence[Collector] | None = None,
+    stored: Stored | None = None,
 ) -> Service:
-    """``publisher`` and ``collectors`` replace the bus and this machine, for tests."""
+    """``publisher`` and ``collectors`` replace the bus and this machine, for tests. ``stored``: see ``Outbox``."""
     if publisher is None:
         from shared.bus import kafka  # a Kafka client is not small; tests and `--help` do without
 
         publisher = kafka.publisher(settings.kafka, "lapwing-agent")
-    return AgentService(settings, clock or SystemClock(), health or Health(), publisher, collectors)
+    return AgentService(settings, clock or SystemClock(), health or Health(), publisher, collectors, stored)
 
 
 class AgentService:
@@ -54,6 +55,7 @@ class AgentService:
         health: Health,
         publisher: Publisher,
         collectors: Sequence[Collector] | None,
+        stored: Stored | None,
     ) -> None:
         self._settings = settings.agent
         self._directory = settings.data_dir / "agent"
@@ -64,6 +66,7 @@ class AgentService:
         self._spool = Spool(
             self._directory / "spool", self._settings.spool_max_bytes, self._settings.spool_max_age, clock
         )
+        self._stored = stored
         self._outbox: Outbox | None = None
         self._sampler: Sampler | None = None
         self._numbers: Numbers | None = None
@@ -76,7 +79,12 @@ class AgentService:
     async def start(self) -> None:
         interval = self._settings.interval
         self._outbox = Outbox(
-            self._publisher, self._spool, clock=self._clock, interval=interval, pack=self._settings.pack
+            self._publisher,
+            self._spool,
+            clock=self._clock,
+            interval=interval,
+            pack=self._settings.pack,
+            stored=self._stored,
         )
         identity = await self._outbox.on_disk(self._open)
         await self._publisher.start()
@@ -116,8 +124,15 @@ class AgentService:
                     async with asyncio.timeout(STOP_WITHIN / 4):
                         await self._outbox.on_disk(self._numbers.close)
             await self._outbox.stop(STOP_WITHIN)
-            self._outbox = None
+            if self._stored is None:
+                self._outbox = None
         await self._publisher.stop()
+
+    async def settle(self) -> None:
+        """After ``stop``, and after whoever stores has stopped too: what is stored by now need not be sent again."""
+        if self._outbox is not None:
+            await self._outbox.settle()
+            self._outbox = None
 
     def _open(self) -> Identity:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -2,7 +2,8 @@
 
 A segment is a file of lines; whoever was killed while writing leaves at most half a line at its end, which is passed
 over. A spool never continues an old segment. Positions are (segment, byte): what was read is not gone until
-``trim`` says so, so that a reader may trim when events are sent, or later, when they are known to be stored.
+``trim`` says so, so that a reader may trim when events are sent, or later, when they are known to be stored. How far
+that is outlives a kill, too, in a file of its own.
 
 Not for several threads at once, and every call may wait for the disk: keep it off the event loop.
 """
@@ -14,6 +15,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -29,6 +31,7 @@ SEGMENT_BYTES = 1 << 20
 MEMORY_BYTES = 4 << 20  # what is kept when the disk takes nothing
 SYNC_EVERY_BYTES = 64 << 10
 SUFFIX = ".jsonl"
+MARK = "trimmed"
 IN_MEMORY = 1 << 62  # the segment of what is not on disk, behind all others
 
 
@@ -103,6 +106,8 @@ class Spool:
         self._memory_bytes = 0
         self._memory_gone = 0  # events that have left it: the first one's number
         self._disk_refuses = False
+        self._mark: IO[bytes] | None = None
+        self._last_number = 0
 
     @property
     def events(self) -> int:
@@ -111,6 +116,26 @@ class Spool:
     @property
     def size(self) -> int:
         return sum(s.size - s.trimmed.byte for s in self._segments) + self._memory_bytes
+
+    @property
+    def end(self) -> Position:
+        """Behind the newest event."""
+        if self._memory:
+            return Position(IN_MEMORY, 0, self._memory_gone + len(self._memory))
+        if not self._segments:
+            return Position()
+        last = self._segments[-1]
+        return Position(last.number, last.size, last.events)
+
+    def events_after(self, position: Position) -> int:
+        """How many are behind ``position``."""
+        if position.segment == IN_MEMORY:
+            return len(self._memory) - max(0, position.events - self._memory_gone)
+        return len(self._memory) + sum(
+            s.events - (max(s.trimmed, position) if s.number == position.segment else s.trimmed).events
+            for s in self._segments
+            if s.number >= position.segment
+        )
 
     def open(self) -> None:
         """Find what an earlier run left. A directory that cannot be used is no reason to stop: see ``append``."""
@@ -126,10 +151,12 @@ class Spool:
             except OSError as error:
                 log.warning("a spool segment cannot be read", extra={"path": path, "reason": error.strerror})
                 continue
+            self._last_number = segment.number
             if segment.events:
                 self._segments.append(segment)
             else:
                 path.unlink(missing_ok=True)
+        self._take_up_mark()
         if self._segments:
             log.info("events are waiting in the spool", extra={"events": self.events, "bytes": self.size})
         self._bound()
@@ -146,17 +173,26 @@ class Spool:
             self.lost.no_room += 1
         self._bound()
 
-    def read(self, after: Position, most_bytes: int) -> Batch | None:
-        """The next events behind ``after``, at least one and at most so many bytes; ``None`` when there are none."""
+    def read(self, after: Position, most_bytes: int, until: Position | None = None) -> Batch | None:
+        """The next events behind ``after`` and, on disk, up to ``until``: at least one and at most so many bytes;
+        ``None`` when there are none.
+        """
         self._flush()
         self._bound()
         for segment in list(self._segments):
             start = max(segment.trimmed, after) if after.segment == segment.number else segment.trimmed
             if segment.number < after.segment or start.byte >= segment.size:
                 continue
-            batch = self._read(segment, start, most_bytes)
+            room = most_bytes
+            if until is not None and segment.number >= until.segment:
+                room = min(room, until.byte - start.byte if segment.number == until.segment else 0)
+                if room <= 0:
+                    return None
+            batch = self._read(segment, start, room)
             if batch is not None:
                 return batch
+        if until is not None and until.segment != IN_MEMORY:
+            return None
         return self._from_memory(after, most_bytes)
 
     def trim(self, until: Position) -> None:
@@ -172,6 +208,7 @@ class Spool:
             self._drop_first()
         if self._segments and self._segments[0].number == until.segment:
             self._segments[0].trimmed = max(self._segments[0].trimmed, until)
+            self._leave_mark(self._segments[0].trimmed)
 
     def close(self) -> None:
         """On disk, as far as the disk takes it."""
@@ -180,6 +217,9 @@ class Spool:
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._mark is not None:
+            self._mark.close()
+            self._mark = None
         if self._memory:
             self.lost.no_room += len(self._memory)
             log.error("events are lost, the spool's disk takes nothing", extra={"events": len(self._memory)})
@@ -201,6 +241,20 @@ class Spool:
         age = max(0.0, (self.clock.now_ms() - newest) / 1000)
         segment.expires = self.clock.monotonic() + self.max_age - age
         return segment
+
+    def _leave_mark(self, trimmed: Position) -> None:
+        """Without it a restart sends a segment again from its beginning: a waste, no loss."""
+        with suppress(OSError):
+            if self._mark is None:
+                self._mark = (self.directory / MARK).open("wb", buffering=0)
+            os.pwrite(self._mark.fileno(), b"%020d %020d %020d\n" % trimmed, 0)
+
+    def _take_up_mark(self) -> None:
+        with suppress(OSError, ValueError):
+            trimmed = Position(*map(int, (self.directory / MARK).read_bytes().split()[:3]))
+            for segment in self._segments:
+                if segment.number == trimmed.segment and trimmed.byte <= segment.size:
+                    segment.trimmed = Position(*trimmed[:2], min(trimmed.events, segment.events))
 
     def _flush(self) -> None:
         """Memory to disk, as much as the disk takes."""
@@ -225,7 +279,8 @@ class Spool:
             if self._file is not None:
                 self._file.close()
                 self._file = None
-            number = max(self.clock.now_ms(), self._segments[-1].number + 1 if self._segments else 0)
+            number = max(self.clock.now_ms(), self._last_number + 1)
+            self._last_number = number
             self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             path = self.directory / f"{number:020d}{SUFFIX}"
             self._file = path.open("xb", buffering=0)

@@ -14,7 +14,7 @@ from services.ingest.rollups import Rollups
 from services.ingest.routes import ROUTES
 from services.ingest.state import State
 from shared.bus import kafka
-from shared.bus.port import Publisher
+from shared.bus.port import Publisher, Receipt
 from shared.bus.stream import StreamService, batches, stream_app
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.health import Health
@@ -90,6 +90,10 @@ class _Ingest:
             asyncio.create_task(rollups.run(), name="rollups"),
             asyncio.create_task(self._keep_under_cap(keeper), name="size cap"),
         ]
+
+    def stored(self, receipt: Receipt) -> bool:
+        """Whether this message is in the store or among the dead letters; also after ``stop``."""
+        return self._stream is not None and self._stream.handled(receipt)
 
     async def watch(self) -> None:
         assert self._stream is not None

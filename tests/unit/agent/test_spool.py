@@ -40,11 +40,11 @@ def fill(spool: Spool, first: int, count: int, size: int = 100) -> None:
 def test_events_come_back_in_order(tmp_path: Path) -> None:
     spool = opened(tmp_path, segment_bytes=4096)
     fill(spool, 0, 200)
-    assert len(list(tmp_path.iterdir())) > 3
+    assert len(list(tmp_path.glob("*.jsonl"))) > 3
     assert spool.events == 200
     assert drain(spool) == list(range(200))
     assert (spool.events, spool.size) == (0, 0)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("*.jsonl")) == []
 
 
 def test_a_batch_has_as_many_events_as_fit_and_at_least_one(tmp_path: Path) -> None:
@@ -70,6 +70,37 @@ def test_a_reader_may_go_ahead_of_what_is_trimmed(tmp_path: Path) -> None:
     assert spool.events == 100
     spool.trim(place)
     assert spool.events == 0
+
+
+def test_a_kill_forgets_nothing_of_what_was_trimmed(tmp_path: Path) -> None:
+    killed = opened(tmp_path)
+    fill(killed, 0, 10)
+    killed.trim(killed.read(Position(), 450).until)  # type: ignore[union-attr]
+    assert drain(opened(tmp_path)) == list(range(4, 10))
+
+
+def test_events_behind_a_position_are_counted_across_segments_and_into_memory(tmp_path: Path) -> None:
+    spool = opened(tmp_path, segment_bytes=4096)
+    fill(spool, 0, 10)
+    ten = spool.end
+    fill(spool, 10, 100)
+    assert spool.events_after(Position()) == 110
+    assert spool.events_after(ten) == 100
+    assert spool.events_after(spool.end) == 0
+    spool.trim(ten)
+    assert spool.events_after(Position()) == 100
+
+
+def test_reading_stops_where_it_is_told_to(tmp_path: Path) -> None:
+    spool = opened(tmp_path, segment_bytes=4096)
+    fill(spool, 0, 60)
+    until = spool.end
+    fill(spool, 60, 60)
+    found, after = [], Position()
+    while batch := spool.read(after, 1000, until):
+        found += numbers(batch.lines)
+        after = batch.until
+    assert found == list(range(60))
 
 
 def test_a_restart_keeps_what_was_not_sent(tmp_path: Path) -> None:
@@ -261,7 +292,7 @@ def test_whatever_happens_nothing_is_out_of_order_and_only_the_torn_line_is_lost
                 sent += numbers(batch.lines)
                 spool.trim(batch.until)
         else:
-            newest = max(directory.iterdir(), default=None)
+            newest = max(directory.glob("*.jsonl"), default=None)
             if step == "kill" and newest is not None and newest.read_bytes().endswith(b"\n"):
                 torn.add(numbers(newest.read_bytes().splitlines()[-1:])[0])
                 newest.write_bytes(newest.read_bytes()[:-amount])
