@@ -15,6 +15,13 @@ from tests.support.chaos.senders import PREFIX
 
 STORED = f"SELECT count() FROM samples FINAL WHERE startsWith(host_id, '{PREFIX}')"
 
+COUNT_INSERTED = """
+CREATE MATERIALIZED VIEW IF NOT EXISTS chaos_inserted ENGINE = MergeTree ORDER BY tuple() AS
+SELECT count() AS rows FROM landing_metrics"""
+"""Counts what is inserted, repeats and all, before the tables make one of them."""
+
+INSERTED = "SELECT (SELECT sum(rows) FROM chaos_inserted), (SELECT count() FROM samples FINAL)"
+
 NUMBERS = f"""
 SELECT host_id, count(), uniqExact(seq), max(seq)
 FROM samples FINAL WHERE startsWith(host_id, '{PREFIX}') GROUP BY host_id"""

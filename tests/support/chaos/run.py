@@ -45,6 +45,7 @@ class Report:
     rollups_different: list[str] = field(default_factory=list)
     failed_attempts: int = 0
     repeats_on_topic: int = 0
+    repeats_inserted: int = 0
     topic_not_stored: dict[str, int] = field(default_factory=dict)
     recovery: Recovery = field(default_factory=Recovery)
     caught_up: float = 0.0
@@ -66,6 +67,7 @@ class Report:
             ("doubled", self.doubled),
             ("attempts to send that failed", self.failed_attempts),
             ("repeats on the topic", self.repeats_on_topic),
+            ("repeats inserted", self.repeats_inserted),
             ("on the topic, not stored once", sum(self.topic_not_stored.values())),
             ("minutes rolled up otherwise", len(self.rollups_different)),
             ("caught up after the end", f"{self.caught_up:.1f} s"),
@@ -110,6 +112,9 @@ async def chaos(
     try:
         await eventually(lambda: "Ctrl-C stops it." in victims.said(), 120, 0.2, that="everything is up")
         settings = told(victims)
+        store = await eventually(lambda: _open(settings), 60)
+        await store.command(account.COUNT_INSERTED)
+        await store.close()
         senders = Senders(settings.kafka, hosts, every)
         sending = asyncio.create_task(senders.run())
         watching = asyncio.create_task(_watch(settings, report.recovery, api))
@@ -216,6 +221,8 @@ async def _account(settings: Settings, senders: Senders, report: Report) -> None
         await eventually(agents_too, 30, 0.5)
     with suppress(AssertionError):
         await eventually(rolled_up, 100, 1.0)
+    ((inserted, kept),) = await store.query(account.INSERTED)
+    report.repeats_inserted = inserted - kept
     result = await account.numbers(store, senders.accepted)
     report.lost, report.doubled = result.lost, result.doubled
     await store.close()
