@@ -56,6 +56,8 @@ def plan(settings: Settings, environ: Mapping[str, str]) -> Plan:
         port = settings.store.port or two_ports(settings.data_dir / "run" / "store-ports")[0]
         at_store = {"LAPWING_CLICKHOUSE__DSN": settings.clickhouse.dsn, "LAPWING_STORE__PORT": str(port)}
         told["LAPWING_CLICKHOUSE__DSN"] = _dsn(settings, port)
+        for name in ("LAPWING_CLICKHOUSE__PASSWORD", "LAPWING_CLICKHOUSE__PASSWORD_FILE"):
+            told.pop(name, None)  # not of this store
     if told.get("LAPWING_LOG__FORMAT", "auto") == "auto":
         told["LAPWING_LOG__FORMAT"] = "text"
     told["LAPWING_API__PORT"] = str(settings.api.port)
