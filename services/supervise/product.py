@@ -6,9 +6,11 @@ where those are processes of ours.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 from services.supervise.member import Member, Together
@@ -16,6 +18,7 @@ from services.supervise.relay import Relay
 from shared.broker.local import LocalKafka
 from shared.broker.ports import two_ports
 from shared.runtime.lifecycle import Service
+from shared.runtime.pulse import age
 from shared.runtime.settings import Settings
 from shared.store.clickhouse import address_of
 from shared.store.front.users import WRITER, users_of
@@ -78,7 +81,10 @@ def parts(plan: Plan, relay: Relay) -> list[Service]:
 def _member(name: str, plan: Plan, relay: Relay) -> Member:
     command = (sys.executable, "-m", "services", *COMMANDS.get(name, (name,)))
     environ = plan.store_environ if name == "store" else plan.environ
-    return Member(name, command, environ, relay, stop_within=STOP_WITHIN[name])
+    data_dir = Path(environ["LAPWING_DATA_DIR"])
+    return Member(
+        name, command, environ, relay, stop_within=STOP_WITHIN[name], silent=functools.partial(age, data_dir, name)
+    )
 
 
 def _dsn(settings: Settings, port: int) -> str:
