@@ -9,6 +9,7 @@ from contextlib import suppress
 from aiokafka import AIOKafkaProducer, errors
 
 from shared.bus import connection
+from shared.bus.bell import bell_at
 from shared.bus.port import BusError
 from shared.runtime.settings import KafkaSettings
 from shared.schemas.topics import Topic
@@ -30,6 +31,7 @@ class KafkaPublisher:
         self._settings = settings
         self._timeout = timeout
         self._arguments = connection.arguments(settings, client_id)
+        self._bell = bell_at(settings.bootstrap_servers)
         self._producer: AIOKafkaProducer | None = None
         self._in_turn = asyncio.Lock()  # who asked first is first in the partition
         self._leaving: set[asyncio.Task[None]] = set()
@@ -50,6 +52,8 @@ class KafkaPublisher:
                         topic.name, value, key=key.encode(), headers=list((headers or {}).items())
                     )
                 await sent
+            if self._bell:
+                self._bell.ring(topic.name)
         except BusError:
             raise
         except _NEVER as error:

@@ -16,6 +16,8 @@ from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from mode.utils.futures import maybe_async
 
+from shared.bus.bell import bell_at
+from shared.bus.fetching import fetch_when_rung
 from shared.bus.progress import Progress
 from shared.runtime.settings import KafkaSettings
 
@@ -63,6 +65,12 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _gather_remaining_tasks(self) -> None:
         """They are everybody's."""
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        app = self.consumer.app
+        if bell := bell_at(app.kafka.bootstrap_servers):
+            fetch_when_rung(self._consumer, bell.ear(app.reads))
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -127,6 +135,7 @@ class App(faust.App):  # type: ignore[misc]
     BootStrategy = _Boot
     fetch_wait_ms = 500
     kafka: KafkaSettings
+    reads: set[str]
     progress: Progress
     hurry: asyncio.Event
 
