@@ -72,6 +72,7 @@ def stream_app(settings: Settings, name: str, *, session_timeout: float = 10.0) 
         broker_commit_interval=COMMIT_SECONDS,
     )
     app.kafka = kafka
+    app.reads = set()
     app.progress = Progress(STALLED_AFTER)
     app.hurry = asyncio.Event()
     return app
@@ -108,6 +109,7 @@ def batches(
             for event in events:
                 await stream.ack(event)
 
+    app.reads |= {t.name for t in topics}
     channel = app.topic(*(t.name for t in topics), key_type=bytes, value_type=bytes)
     app.agent(channel, name=f"{app.conf.id}.{'.'.join(t.name for t in topics)}")(process)
 
