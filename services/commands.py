@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     health.add_argument("services", nargs="*", metavar="SERVICE", help=f"of {', '.join(SERVICE_HELP)}; all by default")
     command(commands, "migrate", "create or upgrade the ClickHouse schema", "lapwing migrate", _migrate)
     command(commands, "topics", "create the Kafka topics", "lapwing topics", _topics)
+    _store_commands(commands)
     _config_commands(commands)
     _alert_commands(commands)
     _account_commands(commands)
@@ -66,6 +67,13 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; 0 to 65535, where 0 takes a free one")
     return int(text)
+
+
+def _store_commands(commands: Any) -> None:
+    store = group(commands, "store", "let others reach the embedded store", "lapwing store serve")
+    command(
+        store, "serve", "serve the embedded store over ClickHouse's HTTP protocol", "lapwing store serve", _store_serve
+    ).set_defaults(serves=True)
 
 
 def _config_commands(commands: Any) -> None:
@@ -108,6 +116,8 @@ async def _serve(config: Settings, names: Sequence[str]) -> int:
         _give_back_memory()
         if "api" in names:
             print(_banner(product), flush=True)
+        if any(part.name == compose.STORE_FRONT for part in product.parts):
+            print(_store_banner(product), flush=True)
 
     await Runner(product.parts, on_started=started, leave_within=0.5).run()
     return 0
@@ -139,6 +149,20 @@ def _health(config: Settings, arguments: argparse.Namespace) -> int:
         status = status if well else 1
         print(f"{name}: {'does not run' if age is None else f'made progress {age:.0f} s ago'}")
     return status
+
+
+def _store_banner(product: compose.Product) -> str:
+    front = product.part(compose.STORE_FRONT)
+    lines = [f"The store is served at {front.url}"]
+    for user in front.users.made:
+        lines.append(f"  user {user:<8} password {front.users.passwords[user]}")
+    if front.users.made:
+        lines.append("  (made just now and shown once; kept in store-<user>.password in the data directory)")
+    return "\n" + "\n".join(f"  {line}" for line in lines) + "\n"
+
+
+def _store_serve(config: Settings, _: argparse.Namespace) -> int:
+    return _run(_serve(config, [compose.STORE_FRONT]))
 
 
 def _migrate(config: Settings, _: argparse.Namespace) -> int:

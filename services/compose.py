@@ -34,6 +34,8 @@ SERVICES = ("api", "ingest", "detector", "alerter", "agent")
 
 NEEDS_STORE = {"ingest", "api"}
 
+STORE_FRONT = "store front"
+
 
 @dataclass(frozen=True)
 class Product:
@@ -58,6 +60,10 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
     health = Health()
     data_dir = DataDir(settings.data_dir)
     parts: list[Service] = [_Claim(data_dir)]
+    if list(names) == [STORE_FRONT]:
+        data_dir.claim(names)
+        engine, front = _store_front(settings)
+        return Product(settings, [*parts, engine, _Schema(settings), front], health)
     kind = settings.kafka.bootstrap_servers
     if kind in OWN_BROKERS:
         if set(names) != set(SERVICES):
@@ -75,6 +81,10 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         data_dir.claim(names)
     if kind != "embedded://" and set(names) - {"agent"}:
         parts.append(_Topics(settings))
+    front: list[Service] = []
+    if settings.store.beside_up and set(names) == set(SERVICES) and settings.clickhouse.dsn.startswith("chdb:"):
+        engine, *front = _store_front(settings)
+        parts.append(engine)
     if NEEDS_STORE & set(names):
         parts.append(_Schema(settings))
     if kind == "embedded://":
@@ -84,6 +94,7 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
             room = importlib.import_module(f"services.{name}.service")
             more = _owed(name, settings, clock, parts) if kind == "embedded://" else {}
             parts.append(room.build(settings, clock=clock, health=health, **more))
+    parts += front
     parts.append(Pulse(health, settings.data_dir, names))
     return Product(settings, parts, health)
 
@@ -105,6 +116,14 @@ def _stored(parts: list[Service]) -> Stored:
         return ingest is not None and bool(ingest.stored(receipt))
 
     return stored
+
+
+def _store_front(settings: Settings) -> tuple[Service, Service]:
+    """The engine must be opened before the schema's handle opens it, the door after the schema is there."""
+    from shared.store.front.service import EnginePart, StoreFront
+
+    engine = EnginePart(settings)
+    return engine, StoreFront(settings, engine.engine)
 
 
 def _embed_broker(settings: Settings) -> tuple[Settings, Service]:
