@@ -140,6 +140,9 @@ API_STREAMS_DROPPED = Counter(
 API_LOGINS = Counter("lapwing_api_logins_total", "Logins tried, by outcome.", "outcome")
 API_EVENTS = Counter("lapwing_api_events_total", "Events the API took from the topics, by topic.", "topic")
 API_BAD_EVENTS = Counter("lapwing_api_bad_events_total", "Lines on the topics that the API could not read.", "topic")
+API_POSTED = Counter(
+    "lapwing_api_posted_events_total", "Events posted by agents: accepted, rejected, or limited for now.", "outcome"
+)
 API_HOSTS = Gauge("lapwing_api_hosts", "Hosts whose newest state the API holds in memory.")
 API_LAG = Gauge("lapwing_api_lag_messages", "Messages on the topics that the API has not read yet.")
 
@@ -191,6 +194,7 @@ NUMBERS: tuple[_Number, ...] = (
     API_LOGINS,
     API_EVENTS,
     API_BAD_EVENTS,
+    API_POSTED,
     API_HOSTS,
     API_LAG,
     INGEST_EVENTS,
