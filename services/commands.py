@@ -47,8 +47,10 @@ def parser() -> argparse.ArgumentParser:
     up = command(commands, "up", "run everything in one process", "lapwing up", _up)
     up.set_defaults(serves=True)
     up.add_argument("--port", type=_port, help="listen on this port (LAPWING_API__PORT)")
+    _agent_command(commands)
     for name, text in SERVICE_HELP.items():
-        command(commands, name, text, f"lapwing {name}", _service(name)).set_defaults(serves=True)
+        if name != "agent":
+            command(commands, name, text, f"lapwing {name}", _service(name)).set_defaults(serves=True)
     command(commands, "migrate", "create or upgrade the ClickHouse schema", "lapwing migrate", _migrate)
     command(commands, "topics", "create the Kafka topics", "lapwing topics", _topics)
     _config_commands(commands)
@@ -61,6 +63,16 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; 0 to 65535, where 0 takes a free one")
     return int(text)
+
+
+def _agent_command(commands: Any) -> None:
+    example = "lapwing agent --url https://lapwing.example.org --token-file /etc/lapwing/token"
+    agent = command(commands, "agent", SERVICE_HELP["agent"], example, _agent)
+    agent.set_defaults(serves=True)
+    agent.add_argument("--url", help="post to this Lapwing instead of a broker (LAPWING_AGENT__URL)")
+    agent.add_argument(
+        "--token-file", metavar="FILE", help="where the token for it is kept (LAPWING_AGENT__TOKEN_FILE)"
+    )
 
 
 def _config_commands(commands: Any) -> None:
@@ -88,8 +100,25 @@ def _up(config: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _service(name: str) -> Run:
-    run = asyncio.run if name == "agent" else _run
-    return lambda config, _: run(_serve(config, [name]))
+    return lambda config, _: _run(_serve(config, [name]))
+
+
+def _agent(config: Settings, arguments: argparse.Namespace) -> int:
+    given: dict[str, Any] = {}
+    if arguments.url is not None:
+        given["url"] = arguments.url
+    if arguments.token_file is not None:
+        given["token"] = settings_module.secret_from(arguments.token_file, "--token-file")
+    if given:
+        config = settings_module.with_agent(config, given)
+    if arguments.token_file is not None and config.agent.url is None:
+        raise UsageError("a token is for posting: name where to with --url https://…")
+    if config.agent.url is not None and config.agent.token is None:
+        raise UsageError(
+            "--url needs --token-file (or LAPWING_AGENT__TOKEN): make a token there with "
+            "`lapwing token create NAME --scope ingest`"
+        )
+    return asyncio.run(_serve(config, ["agent"]))
 
 
 async def _serve(config: Settings, names: Sequence[str]) -> int:

@@ -57,7 +57,9 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
     data_dir = DataDir(settings.data_dir)
     parts: list[Service] = [_Claim(data_dir)]
     kind = settings.kafka.bootstrap_servers
-    if kind in OWN_BROKERS:
+    if set(names) == {"agent"} and settings.agent.url:
+        data_dir.claim(names)  # it posts, and needs no broker
+    elif kind in OWN_BROKERS:
         if set(names) != set(SERVICES):
             raise SettingsError(
                 f"LAPWING_KAFKA__BOOTSTRAP_SERVERS: `{kind}` lives inside `lapwing up`; "

@@ -36,12 +36,22 @@ def build(
     publisher: Publisher | None = None,
     collectors: Sequence[Collector] | None = None,
 ) -> Service:
-    """``publisher`` and ``collectors`` replace the bus and this machine, for tests."""
-    if publisher is None:
-        from shared.bus import kafka  # a Kafka client is not small; tests and `--help` do without
+    """``publisher`` and ``collectors`` replace the bus and this machine, for tests.
 
-        publisher = kafka.publisher(settings.kafka, "lapwing-agent")
-    return AgentService(settings, clock or SystemClock(), health or Health(), publisher, collectors)
+    Raises ``SettingsError`` or ``BusError`` where the settings name no way out that can work.
+    """
+    clock = clock or SystemClock()
+    return AgentService(settings, clock, health or Health(), publisher or _publisher(settings, clock), collectors)
+
+
+def _publisher(settings: Settings, clock: Clock) -> Publisher:
+    if settings.agent.url:
+        from services.agent import posting
+
+        return posting.publisher(settings.agent, clock=clock)
+    from shared.bus import kafka  # a Kafka client is not small; tests, `--help` and who posts do without
+
+    return kafka.publisher(settings.kafka, "lapwing-agent")
 
 
 class AgentService:
