@@ -48,8 +48,10 @@ def parser() -> argparse.ArgumentParser:
     up = command(commands, "up", "run everything in one process", "lapwing up", _up)
     up.set_defaults(serves=True)
     up.add_argument("--port", type=_port, help="listen on this port (LAPWING_API__PORT)")
+    _agent_command(commands)
     for name, text in SERVICE_HELP.items():
-        command(commands, name, text, f"lapwing {name}", _service(name)).set_defaults(serves=True)
+        if name != "agent":
+            command(commands, name, text, f"lapwing {name}", _service(name)).set_defaults(serves=True)
     health = command(
         commands, "health", "say whether services on this machine make progress", "lapwing health agent", _health
     )
@@ -74,6 +76,16 @@ def _store_commands(commands: Any) -> None:
     command(
         store, "serve", "serve the embedded store over ClickHouse's HTTP protocol", "lapwing store serve", _store_serve
     ).set_defaults(serves=True)
+
+
+def _agent_command(commands: Any) -> None:
+    example = "lapwing agent --url https://lapwing.example.org --token-file /etc/lapwing/token"
+    agent = command(commands, "agent", SERVICE_HELP["agent"], example, _agent)
+    agent.set_defaults(serves=True)
+    agent.add_argument("--url", help="post to this Lapwing instead of a broker (LAPWING_AGENT__URL)")
+    agent.add_argument(
+        "--token-file", metavar="FILE", help="where the token for it is kept (LAPWING_AGENT__TOKEN_FILE)"
+    )
 
 
 def _config_commands(commands: Any) -> None:
@@ -101,8 +113,25 @@ def _up(config: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _service(name: str) -> Run:
-    run = asyncio.run if name == "agent" else _run
-    return lambda config, _: run(_serve(config, [name]))
+    return lambda config, _: _run(_serve(config, [name]))
+
+
+def _agent(config: Settings, arguments: argparse.Namespace) -> int:
+    given: dict[str, Any] = {}
+    if arguments.url is not None:
+        given["url"] = arguments.url
+    if arguments.token_file is not None:
+        given["token"] = settings_module.secret_from(arguments.token_file, "--token-file")
+    if given:
+        config = settings_module.with_agent(config, given)
+    if arguments.token_file is not None and config.agent.url is None:
+        raise UsageError("a token is for posting: name where to with --url https://…")
+    if config.agent.url is not None and config.agent.token is None:
+        raise UsageError(
+            "--url needs --token-file (or LAPWING_AGENT__TOKEN): make a token there with "
+            "`lapwing token create NAME --scope ingest`"
+        )
+    return asyncio.run(_serve(config, ["agent"]))
 
 
 async def _serve(config: Settings, names: Sequence[str]) -> int:

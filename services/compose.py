@@ -65,7 +65,9 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         engine, front = _store_front(settings)
         return Product(settings, [*parts, engine, _Schema(settings), front], health)
     kind = settings.kafka.bootstrap_servers
-    if kind in OWN_BROKERS:
+    if set(names) == {"agent"} and settings.agent.url:
+        data_dir.claim(names)  # it posts, and needs no broker
+    elif kind in OWN_BROKERS:
         if set(names) != set(SERVICES):
             raise SettingsError(
                 f"LAPWING_KAFKA__BOOTSTRAP_SERVERS: `{kind}` lives inside `lapwing up`; "
@@ -103,7 +105,7 @@ def _owed(name: str, settings: Settings, clock: Clock, parts: list[Service]) -> 
     """What a broker that forgets owes a service: its past, and word of when a message is stored."""
     if name == "alerter":
         return _remembered(settings, clock)
-    if name == "agent":
+    if name in ("agent", "api"):
         return {"stored": _stored(parts)}
     return {}
 

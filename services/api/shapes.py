@@ -259,10 +259,22 @@ class UserShape(Shape):
     created_at: str
 
 
+class RejectedLine(Shape):
+    line: int
+    reason: str
+
+
+class Ingested(Shape):
+    accepted: int
+    rejected_count: int
+    rejected: list[RejectedLine]
+
+
 class TokenShape(Shape):
     id: str
     name: str
     scopes: list[str]
+    host: str | None
     created_by: str
     created_at: str
     expires_at: str | None

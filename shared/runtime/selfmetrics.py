@@ -114,6 +114,7 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 AGENT_EVENTS = Counter("lapwing_agent_events_total", "Events the agent measured.")
 AGENT_SENT = Counter("lapwing_agent_sent_total", "Events the broker confirmed, by road: live or spooled.", "road")
 AGENT_DROPPED = Gauge("lapwing_agent_dropped_events", "Events given up since the agent's start.")
+AGENT_REJECTED = Counter("lapwing_agent_rejected_total", "Events that the Lapwing they were posted to will never take.")
 AGENT_SPOOLED_EVENTS = Gauge("lapwing_agent_spooled_events", "Events that wait in the agent's spool.")
 AGENT_SPOOLED_BYTES = Gauge("lapwing_agent_spooled_bytes", "Bytes that wait in the agent's spool.")
 AGENT_TICK_SECONDS = Histogram(
@@ -140,6 +141,9 @@ API_STREAMS_DROPPED = Counter(
 API_LOGINS = Counter("lapwing_api_logins_total", "Logins tried, by outcome.", "outcome")
 API_EVENTS = Counter("lapwing_api_events_total", "Events the API took from the topics, by topic.", "topic")
 API_BAD_EVENTS = Counter("lapwing_api_bad_events_total", "Lines on the topics that the API could not read.", "topic")
+API_POSTED = Counter(
+    "lapwing_api_posted_events_total", "Events posted by agents: accepted, rejected, or limited for now.", "outcome"
+)
 API_HOSTS = Gauge("lapwing_api_hosts", "Hosts whose newest state the API holds in memory.")
 API_LAG = Gauge("lapwing_api_lag_messages", "Messages on the topics that the API has not read yet.")
 
@@ -178,6 +182,7 @@ NUMBERS: tuple[_Number, ...] = (
     AGENT_EVENTS,
     AGENT_SENT,
     AGENT_DROPPED,
+    AGENT_REJECTED,
     AGENT_SPOOLED_EVENTS,
     AGENT_SPOOLED_BYTES,
     AGENT_TICK_SECONDS,
@@ -191,6 +196,7 @@ NUMBERS: tuple[_Number, ...] = (
     API_LOGINS,
     API_EVENTS,
     API_BAD_EVENTS,
+    API_POSTED,
     API_HOSTS,
     API_LAG,
     INGEST_EVENTS,
