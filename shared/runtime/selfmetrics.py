@@ -173,6 +173,16 @@ INGEST_ROLLUP_MINUTES = Counter(
     "lapwing_ingest_rollup_host_minutes_total", "Minutes of single hosts rolled up, repeats counted.", "base"
 )
 INGEST_ROLLUP_PENDING = Gauge("lapwing_ingest_rollup_pending_minutes", "Minutes that wait for their rollup.")
+INGEST_LATE = Counter(
+    "lapwing_ingest_late_events_total", "Samples sent more than 30 s after they were measured, repeats counted."
+)
+INGEST_BACKFILLED = Counter(
+    "lapwing_ingest_backfilled_events_total", "Samples that waited on their agent's disk, repeats counted."
+)
+HOST_MISSING_EVENTS = Gauge(
+    "lapwing_host_missing_events", "Samples of the last 24 hours that were expected and are not stored, over all hosts."
+)
+HOSTS_INCOMPLETE = Gauge("lapwing_hosts_incomplete", "Hosts that miss any sample of the last 24 hours.")
 STORE_BYTES = Gauge("lapwing_store_bytes", "Bytes the store holds on disk, as of the last look.")
 STORE_PARTITIONS_DROPPED = Counter(
     "lapwing_store_partitions_dropped_total", "Partitions dropped to stay under the size cap, by table.", "table"
@@ -207,6 +217,10 @@ NUMBERS: tuple[_Number, ...] = (
     INGEST_ROLLUP_SECONDS,
     INGEST_ROLLUP_MINUTES,
     INGEST_ROLLUP_PENDING,
+    INGEST_LATE,
+    INGEST_BACKFILLED,
+    HOST_MISSING_EVENTS,
+    HOSTS_INCOMPLETE,
     STORE_BYTES,
     STORE_PARTITIONS_DROPPED,
 )
