@@ -77,7 +77,7 @@ class _Ingest:
         writer, keeper = await self._store("writer"), await self._store("housekeeper")
         rollups = Rollups(keeper, self._clock, max_age_ms=self._settings.clickhouse.raw_days * DAY_MS)
         await self._publisher.start()
-        dead_letters = DeadLetters(self._publisher, self._clock)
+        dead_letters = DeadLetters(self._publisher, writer, self._clock)
         app = stream_app(self._settings, self.name, session_timeout=self._session_timeout)
         ingest = self._settings.ingest
         for route in ROUTES:

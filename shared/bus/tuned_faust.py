@@ -15,8 +15,11 @@ from faust.app.base import BootStrategy
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 
+from shared.bus import patched_aiokafka
 from shared.bus.progress import Progress
 from shared.runtime.settings import KafkaSettings
+
+patched_aiokafka.apply()
 
 
 class _Boot(BootStrategy):  # type: ignore[misc]
