@@ -17,7 +17,19 @@ from services.api.deps import Deps
 from services.api.door import Door, answered
 from services.api.responses import JSON, encoded, failure
 from services.api.route import Route
-from services.api.routes import accounts, fleet, history, lists, operations, overload, pages, session, stream, system
+from services.api.routes import (
+    accounts,
+    dead_letters,
+    fleet,
+    history,
+    lists,
+    operations,
+    overload,
+    pages,
+    session,
+    stream,
+    system,
+)
 from shared.runtime.version import VERSION
 
 ROUTES: tuple[Route, ...] = (
@@ -29,6 +41,7 @@ ROUTES: tuple[Route, ...] = (
     *overload.ROUTES,
     *session.ROUTES,
     *accounts.ROUTES,
+    *dead_letters.ROUTES,
     *operations.ROUTES,
     *pages.ROUTES,
 )

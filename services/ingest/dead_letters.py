@@ -141,3 +141,11 @@ class DeadLetters:
 
     async def _one(self, topic: Topic, letter: DeadLetter, now_ms: int) -> None:
         await self._publisher.publish(topic.dlq, letter.key, letter.line[:MAX_KEPT_BYTES], letter.headers(now_ms))
+
+
+async def tell_open(store: Store, topics: Sequence[Topic]) -> None:
+    """Sets the metric of the letters nobody has settled. Raises ``StoreError``."""
+    rows = await store.query("SELECT topic, count() FROM dead_letters FINAL WHERE state = 'open' GROUP BY topic")
+    found: dict[str, int] = dict(rows)  # type: ignore[arg-type]
+    for topic in topics:
+        selfmetrics.INGEST_DEAD_LETTERS_OPEN.set(found.get(topic.name, 0), topic.name)

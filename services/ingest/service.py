@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from services.ingest.dead_letters import DeadLetters
+from services.ingest.dead_letters import DeadLetters, tell_open
 from services.ingest.gate import DAY_MS
 from services.ingest.processor import Processor
 from services.ingest.retention import enforce_cap
@@ -26,6 +26,7 @@ from shared.store.port import Store, StoreError
 log = logging.getLogger(__name__)
 
 CAP_EVERY = 300.0
+COUNT_LETTERS_EVERY = 60.0
 
 OpenStore = Callable[[Settings, str], Awaitable[Store]]
 
@@ -89,6 +90,7 @@ class _Ingest:
         self._housekeeping = [
             asyncio.create_task(rollups.run(), name="rollups"),
             asyncio.create_task(self._keep_under_cap(keeper), name="size cap"),
+            asyncio.create_task(self._count_letters(keeper), name="dead letters"),
         ]
 
     async def watch(self) -> None:
@@ -124,3 +126,11 @@ class _Ingest:
             except StoreError as error:
                 log.warning("the size of the store could not be looked at", extra={"reason": str(error)})
             await asyncio.sleep(CAP_EVERY)
+
+    async def _count_letters(self, store: Store) -> None:
+        while True:
+            try:
+                await tell_open(store, [route.topic for route in ROUTES])
+            except StoreError as error:
+                log.debug("the dead letters could not be counted", extra={"reason": str(error)})
+            await asyncio.sleep(COUNT_LETTERS_EVERY)

@@ -62,6 +62,15 @@ class Progress:
         """Whether the message at ``offset`` has been, since this process was given the partition."""
         return offset < self._next.get(partition, 0)
 
+    def reached(self, partition: Partition) -> int:
+        """The offset after the last message that was handled, 0 where none was."""
+        return self._next.get(partition, 0)
+
+    def forgotten(self, partition: Partition) -> None:
+        """It is another partition by the same name now, and nothing of it was read."""
+        for told in (self._next, self._ends, self._oldest_at_work, self._committed, self._uncommitted_since):
+            told.pop(partition, None)  # type: ignore[attr-defined]
+
     def lag(self) -> int:
         """Messages the broker had when last measured, and no handler has finished with."""
         return sum(max(0, end - self._next[partition]) for partition, end in self._ends.items())
