@@ -1,7 +1,7 @@
 """Dead letters: looked at, sent to their topic once more, or dropped.
 
-Ingest puts them into the table ``dead_letters``; here they are settled. What a retry sends is stored like anything else,
-once, by its own key; should it be refused again it is a new letter that names the old one.
+Ingest puts them into the table ``dead_letters``; here they are settled. What a retry sends is stored like anything
+else, once, by its own key; should it be refused again it is a new letter that names the old one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,7 @@ class DeadLetterOffice:
         self._settings = settings
         self._make_publisher = make_publisher or _publisher
 
-    async def list(self, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
+    async def newest(self, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
         """The newest first."""
         rows = await self._queries.rows(statement("letters_list"), wanted.bound() | {"limit": limit})
         return [_shape(row) for row in rows]
@@ -181,7 +181,7 @@ def _publisher(settings: Settings) -> Publisher:
         raise unavailable(messages.BUS_REFUSED.of(reason=str(error)), 5) from None
 
 
-def _shape(row: Sequence[Any]) -> Mapping[str, Any] | Any:
+def _shape(row: Sequence[Any]) -> dict[str, Any]:
     (
         letter, failed_at, topic, partition, offset, line, sent_at, host_id, stage, reason, size, kept, retry_of, state,
         settled_at, settled_by,

@@ -146,6 +146,6 @@ class DeadLetters:
 async def tell_open(store: Store, topics: Sequence[Topic]) -> None:
     """Sets the metric of the letters nobody has settled. Raises ``StoreError``."""
     rows = await store.query("SELECT topic, count() FROM dead_letters FINAL WHERE state = 'open' GROUP BY topic")
-    found: dict[str, int] = dict(rows)  # type: ignore[arg-type]
+    found: dict[str, int] = dict(rows)
     for topic in topics:
         selfmetrics.INGEST_DEAD_LETTERS_OPEN.set(found.get(topic.name, 0), topic.name)

@@ -69,7 +69,7 @@ class Progress:
     def forgotten(self, partition: Partition) -> None:
         """It is another partition by the same name now, and nothing of it was read."""
         for told in (self._next, self._ends, self._oldest_at_work, self._committed, self._uncommitted_since):
-            told.pop(partition, None)  # type: ignore[attr-defined]
+            told.pop(partition, None)
 
     def lag(self) -> int:
         """Messages the broker had when last measured, and no handler has finished with."""

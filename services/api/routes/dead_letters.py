@@ -11,7 +11,6 @@ from services.api import listings, messages, parameters, shapes, times
 from services.api.ask import Ask
 from services.api.dead_letters import Settled, Wanted
 from services.api.errors import bad_parameter, unprocessable
-from services.api.parameters import Repeated
 from services.api.responses import ok
 from services.api.route import Route
 from shared.schemas.topics import EVENT_TOPICS
@@ -21,10 +20,10 @@ Some = Annotated[list[Short], Field(max_length=1000)]
 TOPICS = [topic.name for topic in EVENT_TOPICS]
 MOST = 10_000
 
-TOPIC = listings._choices("topic", "Topic it came from.", TOPICS)
-HOST = Repeated(parameters.words("host", "Name or id of a host."))
-STAGE = listings._choices("stage", "Who refused it: its form, its time or the store.", ("decode", "time", "store"))
-STATE = listings._choices("state", "`open` unless it says otherwise.", ("open", "retried", "dropped"))
+TOPIC = listings.choices("topic", "Topic it came from.", TOPICS)
+HOST = listings.HOSTS
+STAGE = listings.choices("stage", "Who refused it: its form, its time or the store.", ("decode", "time", "store"))
+STATE = listings.choices("state", "`open` unless it says otherwise.", ("open", "retried", "dropped"))
 REASON = parameters.words("reason", "Text in the reason, in any case.")
 SINCE = parameters.moment("since", "Refused not earlier than this.")
 LIMIT = parameters.whole_number("limit", "At most so many letters, and so many counts.", 1, 1000, 100)
@@ -36,7 +35,7 @@ class LetterWish(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     ids: Some = []
-    topic: Annotated[list[Literal[*TOPICS]], Field(max_length=10)] = []  # type: ignore[valid-type]
+    topic: Some = []
     host: Some = []
     stage: Annotated[list[Literal["decode", "time", "store"]], Field(max_length=3)] = []
     reason: Annotated[str, Field(max_length=256)] = ""
@@ -62,18 +61,19 @@ class RetryWish(LetterWish):
 
 async def letters(ask: Ask) -> Response:
     values = ask.query(TOPIC, HOST, STAGE, STATE, REASON, SINCE, LIMIT)
+    topics, stages, states = values[TOPIC], values[STAGE], values[STATE]
     wanted = Wanted(
-        topic=values[TOPIC],
-        host=[h for h in values[HOST] if h],
-        stage=values[STAGE],
-        state=values[STATE] or ["open"],
+        topic=topics,
+        host=[host for host in values[HOST] if host],
+        stage=stages,
+        state=states or ["open"],
         reason=values[REASON] or "",
         since_ms=values[SINCE] or 0,
     )
     office = ask.deps.dead_letters
     return ok(
         {
-            "items": await office.list(wanted, values[LIMIT]),
+            "items": await office.newest(wanted, values[LIMIT]),
             "counts": await office.counts(wanted, values[LIMIT]),
         },
         ask.language,
