@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     _config_commands(commands)
     _alert_commands(commands)
     _account_commands(commands)
+    _dead_letter_commands(commands)
     return root
 
 
@@ -102,6 +103,12 @@ def _alert_commands(commands: Any) -> None:
 
 def _account_commands(commands: Any) -> None:
     from services.api.accounts_cli import register
+
+    register(commands)
+
+
+def _dead_letter_commands(commands: Any) -> None:
+    from services.api.dead_letters_cli import register
 
     register(commands)
 

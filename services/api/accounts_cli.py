@@ -113,7 +113,7 @@ async def _user_passwd(client: AdminClient, arguments: argparse.Namespace) -> in
 
 async def _user_list(client: AdminClient, _: argparse.Namespace) -> int:
     rows = await client.call("GET", "/api/auth/users/")
-    _table(
+    table(
         ("USER", "ROLE", "STATE", "SINCE"),
         [(r["username"], r["role"], "disabled" if r["disabled"] else "enabled", r["created_at"]) for r in rows],
     )
@@ -139,7 +139,7 @@ async def _token_create(client: AdminClient, arguments: argparse.Namespace) -> i
 
 async def _token_list(client: AdminClient, _: argparse.Namespace) -> int:
     rows = await client.call("GET", "/api/auth/tokens/")
-    _table(
+    table(
         ("ID", "NAME", "SCOPES", "HOST", "STATE", "EXPIRES"),
         [
             (r["id"], r["name"], ",".join(r["scopes"]), r["host"] or "-", r["status"], r["expires_at"] or "never")
@@ -177,7 +177,7 @@ def _password(arguments: argparse.Namespace) -> str:
     return password
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(str(r[i])) for r in (header, *rows)) for i in range(len(header))]
     for row in (header, *rows):
         print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

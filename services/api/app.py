@@ -19,6 +19,7 @@ from services.api.responses import JSON, encoded, failure
 from services.api.route import Route
 from services.api.routes import (
     accounts,
+    dead_letters,
     fleet,
     history,
     ingest,
@@ -42,6 +43,7 @@ ROUTES: tuple[Route, ...] = (
     *ingest.ROUTES,
     *session.ROUTES,
     *accounts.ROUTES,
+    *dead_letters.ROUTES,
     *operations.ROUTES,
     *pages.ROUTES,
 )

@@ -124,6 +124,19 @@ LAST_ADMIN = Text(
     "{name} is the last enabled admin and cannot be disabled or demoted",
 )
 
+UNKNOWN_LETTER = Text("死信不存在: {id}", "Unknown dead letter: {id}")
+AMBIGUOUS_LETTER = Text(
+    "{id} 对应多条死信, 请使用其 id: {ids}", "Several dead letters came from {id}; use one of the ids {ids}"
+)
+NOTHING_NAMED = Text(
+    "必须指定 ids 或至少一个筛选条件", "Name the letters: give ids or at least one of topic, host, stage, reason, since"
+)
+NO_BROKER = Text(
+    "无法重发: 内置消息代理只在 lapwing up 运行时存在",
+    "Nothing can be sent: this broker lives inside `lapwing up`; start it first",
+)
+BUS_REFUSED = Text("消息代理未接受: {reason}", "The broker did not take it: {reason}")
+
 METHOD_NOT_BUILT = Text(
     "暂不支持 method={method}, 可用: threshold, sigma",
     "method={method} is not available yet; use threshold or sigma",

@@ -16,10 +16,13 @@ from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
 from mode.utils.futures import maybe_async
 
+from shared.bus import patched_aiokafka
 from shared.bus.bell import bell_at
 from shared.bus.fetching import fetch_when_rung
 from shared.bus.progress import Progress
 from shared.runtime.settings import KafkaSettings
+
+patched_aiokafka.apply()
 
 
 class _Boot(BootStrategy):  # type: ignore[misc]

@@ -147,12 +147,30 @@ API_POSTED = Counter(
 API_HOSTS = Gauge("lapwing_api_hosts", "Hosts whose newest state the API holds in memory.")
 API_LAG = Gauge("lapwing_api_lag_messages", "Messages on the topics that the API has not read yet.")
 
+BUS_LAG = Gauge(
+    "lapwing_bus_lag_messages",
+    "Messages a consumer group has not finished with, by topic, of the partitions this process has.",
+    "group",
+    "topic",
+)
+BUS_OLDEST_SECONDS = Gauge(
+    "lapwing_bus_oldest_unprocessed_seconds",
+    "Age of the oldest message a handler is at work on, by topic; it grows while the store is away.",
+    "group",
+    "topic",
+)
+
 INGEST_EVENTS = Counter("lapwing_ingest_events_total", "Events stored, by the table they landed in.", "table")
 INGEST_DEAD_LETTERS = Counter(
     "lapwing_ingest_dead_letters_total",
     "Lines put aside, by topic and by who refused them: their form, their time or the store.",
     "topic",
     "stage",
+)
+INGEST_DEAD_LETTERS_OPEN = Gauge(
+    "lapwing_ingest_dead_letters_open",
+    "Dead letters in the store that were neither retried nor dropped, by topic.",
+    "topic",
 )
 INGEST_BATCH_EVENTS = Histogram(
     "lapwing_ingest_batch_events",
@@ -209,8 +227,11 @@ NUMBERS: tuple[_Number, ...] = (
     API_POSTED,
     API_HOSTS,
     API_LAG,
+    BUS_LAG,
+    BUS_OLDEST_SECONDS,
     INGEST_EVENTS,
     INGEST_DEAD_LETTERS,
+    INGEST_DEAD_LETTERS_OPEN,
     INGEST_BATCH_EVENTS,
     INGEST_INSERT_SECONDS,
     INGEST_BEHIND_SECONDS,
