@@ -27,10 +27,18 @@ $(STAMP): requirements.lock pyproject.toml
 run: $(STAMP) ## set up what is missing, then run the whole product in the foreground
 	@exec $(BIN)/lapwing up
 
+.PHONY: run-kafka
+run-kafka: $(STAMP) ## the same product as separate processes, on an Apache Kafka of its own
+	@exec $(BIN)/lapwing up --processes
+
 .PHONY: test
 test: $(STAMP) ## set up what is missing, then run every test
 	@$(BIN)/python -m shared.broker || echo "The tests on a real Kafka will be skipped (with CI=true: fail)."
 	@$(BIN)/python -m pytest
+
+.PHONY: chaos
+chaos: $(STAMP) ## kill the product's processes for MINUTES=5 as SEED=… decides; nothing may be lost or doubled
+	@$(BIN)/python -m shared.broker && exec $(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 .PHONY: lint
 lint: $(STAMP) ## ruff, mypy --strict, import-linter

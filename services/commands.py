@@ -6,16 +6,19 @@ import argparse
 import asyncio
 import ctypes
 import gc
+import os
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from services import compose
-from shared.runtime import pulse
+from shared.runtime import logs, pulse
 from shared.runtime import settings as settings_module
 from shared.runtime.arguments import Run, command, group
+from shared.runtime.data_dir import DataDir
 from shared.runtime.descriptors import allow_enough
 from shared.runtime.lifecycle import Runner
+from shared.runtime.readiness import tell_ready
 from shared.runtime.settings import Settings
 from shared.runtime.version import VERSION
 
@@ -47,11 +50,14 @@ def parser() -> argparse.ArgumentParser:
 
     up = command(commands, "up", "run everything in one process", "lapwing up", _up)
     up.set_defaults(serves=True)
+    up.add_argument("--processes", action="store_true", help="each service a process of its own, on an Apache Kafka")
     up.add_argument("--port", type=_port, help="listen on this port (LAPWING_API__PORT)")
     _agent_command(commands)
     for name, text in SERVICE_HELP.items():
         if name != "agent":
             command(commands, name, text, f"lapwing {name}", _service(name)).set_defaults(serves=True)
+    broker = command(commands, "broker", "run an Apache Kafka of our own", "lapwing broker", _broker)
+    broker.set_defaults(serves=True)
     health = command(
         commands, "health", "say whether services on this machine make progress", "lapwing health agent", _health
     )
@@ -116,7 +122,34 @@ def _dead_letter_commands(commands: Any) -> None:
 def _up(config: Settings, arguments: argparse.Namespace) -> int:
     if arguments.port is not None:
         config = config.model_copy(update={"api": config.api.model_copy(update={"port": arguments.port})})
+    if arguments.processes:
+        return _up_as_processes(config)
     return _run(_serve(config, compose.SERVICES))
+
+
+def _up_as_processes(config: Settings) -> int:
+    from services.supervise import product
+    from services.supervise.relay import Relay, Voice
+
+    data_dir = DataDir(config.data_dir)
+    data_dir.claim([product.NAME])
+    plan = product.plan(config, os.environ)
+    relay = Relay([product.NAME, *plan.names], "json" if config.log.format == "json" else "text")
+    logs.setup(config.log.level, "json" if config.log.format == "json" else "text", Voice(relay, product.NAME))
+    # Not on uvloop: the processes die with the thread that starts them, and here that is known to be this one.
+    runner = Runner(product.parts(plan, relay), on_started=relay.everything_is_up, leave_within=0.2)
+    asyncio.run(runner.run())
+    data_dir.release()
+    return 0
+
+
+def _broker(config: Settings, _: argparse.Namespace) -> int:
+    async def serve() -> None:
+        broker = compose.own_broker(config)
+        await Runner(broker.parts, on_started=tell_ready, leave_within=0.5).run()
+
+    asyncio.run(serve())
+    return 0
 
 
 def _service(name: str) -> Run:
@@ -154,6 +187,7 @@ async def _serve(config: Settings, names: Sequence[str]) -> int:
             print(_banner(product), flush=True)
         if any(part.name == compose.STORE_FRONT for part in product.parts):
             print(_store_banner(product), flush=True)
+        tell_ready()
 
     await Runner(product.parts, on_started=started, leave_within=0.5).run()
     return 0

@@ -158,6 +158,24 @@ def _remembered(settings: Settings, clock: Clock) -> dict[str, Any]:
 OWN_BROKERS = {"embedded://": _embed_broker, "local://": _own_broker}
 
 
+def own_broker(settings: Settings) -> Product:
+    """The parts of a process that is nothing but our Apache Kafka, with its place in the data directory claimed.
+
+    Raises as ``build`` does, and ``ServiceDied`` where others were promised an address that it cannot have.
+    """
+    data_dir = DataDir(settings.data_dir)
+    data_dir.claim(["broker"])
+    promised = settings.kafka.bootstrap_servers
+    try:
+        settings, broker = _own_broker(settings)
+    except RuntimeError as error:
+        raise ServiceDied("broker", error) from None
+    address = settings.kafka.bootstrap_servers
+    if "://" not in promised and promised != address:
+        raise ServiceDied("broker", RuntimeError(f"its port was taken meanwhile; {promised} was promised to others"))
+    return Product(settings, [_Claim(data_dir), broker], Health())
+
+
 async def create_topics(settings: Settings) -> None:
     """All topics exist afterwards. Raises ``BusError``."""
     from shared.bus.kafka import admin

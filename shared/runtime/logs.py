@@ -24,11 +24,12 @@ _QUIET = (
     "httpx",
     "httpcore",
     "asyncio",
-    "clickhouse_connect",
     "uvicorn",
     "kafka",
     "shared.bus.tuned_faust",
 )
+# What they warn of arrives as an error as well, and whoever gets that says it once and in better words.
+_SILENT = ("clickhouse_connect", "urllib3")
 
 
 def setup(level: str = "info", form: Literal["auto", "text", "json"] = "auto", stream: TextIO | None = None) -> None:
@@ -42,6 +43,8 @@ def setup(level: str = "info", form: Literal["auto", "text", "json"] = "auto", s
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.DEBUG if root.level == logging.DEBUG else logging.CRITICAL)
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:
