@@ -52,8 +52,10 @@ def parser() -> argparse.ArgumentParser:
     up.set_defaults(serves=True)
     up.add_argument("--processes", action="store_true", help="each service a process of its own, on an Apache Kafka")
     up.add_argument("--port", type=_port, help="listen on this port (LAPWING_API__PORT)")
+    _agent_command(commands)
     for name, text in SERVICE_HELP.items():
-        command(commands, name, text, f"lapwing {name}", _service(name)).set_defaults(serves=True)
+        if name != "agent":
+            command(commands, name, text, f"lapwing {name}", _service(name)).set_defaults(serves=True)
     broker = command(commands, "broker", "run an Apache Kafka of our own", "lapwing broker", _broker)
     broker.set_defaults(serves=True)
     health = command(
@@ -66,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     _config_commands(commands)
     _alert_commands(commands)
     _account_commands(commands)
+    _dead_letter_commands(commands)
     return root
 
 
@@ -82,6 +85,16 @@ def _store_commands(commands: Any) -> None:
     ).set_defaults(serves=True)
 
 
+def _agent_command(commands: Any) -> None:
+    example = "lapwing agent --url https://lapwing.example.org --token-file /etc/lapwing/token"
+    agent = command(commands, "agent", SERVICE_HELP["agent"], example, _agent)
+    agent.set_defaults(serves=True)
+    agent.add_argument("--url", help="post to this Lapwing instead of a broker (LAPWING_AGENT__URL)")
+    agent.add_argument(
+        "--token-file", metavar="FILE", help="where the token for it is kept (LAPWING_AGENT__TOKEN_FILE)"
+    )
+
+
 def _config_commands(commands: Any) -> None:
     config = group(commands, "config", "look at the settings", "lapwing config show")
     command(config, "check", "say whether the settings can be used", "lapwing config check", _config_check)
@@ -96,6 +109,12 @@ def _alert_commands(commands: Any) -> None:
 
 def _account_commands(commands: Any) -> None:
     from services.api.accounts_cli import register
+
+    register(commands)
+
+
+def _dead_letter_commands(commands: Any) -> None:
+    from services.api.dead_letters_cli import register
 
     register(commands)
 
@@ -134,8 +153,25 @@ def _broker(config: Settings, _: argparse.Namespace) -> int:
 
 
 def _service(name: str) -> Run:
-    run = asyncio.run if name == "agent" else _run
-    return lambda config, _: run(_serve(config, [name]))
+    return lambda config, _: _run(_serve(config, [name]))
+
+
+def _agent(config: Settings, arguments: argparse.Namespace) -> int:
+    given: dict[str, Any] = {}
+    if arguments.url is not None:
+        given["url"] = arguments.url
+    if arguments.token_file is not None:
+        given["token"] = settings_module.secret_from(arguments.token_file, "--token-file")
+    if given:
+        config = settings_module.with_agent(config, given)
+    if arguments.token_file is not None and config.agent.url is None:
+        raise UsageError("a token is for posting: name where to with --url https://…")
+    if config.agent.url is not None and config.agent.token is None:
+        raise UsageError(
+            "--url needs --token-file (or LAPWING_AGENT__TOKEN): make a token there with "
+            "`lapwing token create NAME --scope ingest`"
+        )
+    return asyncio.run(_serve(config, ["agent"]))
 
 
 async def _serve(config: Settings, names: Sequence[str]) -> int:
@@ -173,6 +209,18 @@ def _banner(product: compose.Product) -> str:
     return "\n" + "\n".join(f"  {line}" for line in lines) + "\n"
 
 
+def _health(config: Settings, arguments: argparse.Namespace) -> int:
+    if unknown := set(arguments.services) - SERVICE_HELP.keys():
+        raise UsageError(f"{min(unknown)!r} is no service; there are {', '.join(SERVICE_HELP)}")
+    status = 0
+    for name in arguments.services or SERVICE_HELP:
+        age = pulse.age(config.data_dir, name)
+        well = age is not None and age < pulse.STALE_AFTER
+        status = status if well else 1
+        print(f"{name}: {'does not run' if age is None else f'made progress {age:.0f} s ago'}")
+    return status
+
+
 def _store_banner(product: compose.Product) -> str:
     front = product.part(compose.STORE_FRONT)
     lines = [f"The store is served at {front.url}"]
@@ -185,18 +233,6 @@ def _store_banner(product: compose.Product) -> str:
 
 def _store_serve(config: Settings, _: argparse.Namespace) -> int:
     return _run(_serve(config, [compose.STORE_FRONT]))
-
-
-def _health(config: Settings, arguments: argparse.Namespace) -> int:
-    if unknown := set(arguments.services) - SERVICE_HELP.keys():
-        raise UsageError(f"{min(unknown)!r} is no service; there are {', '.join(SERVICE_HELP)}")
-    status = 0
-    for name in arguments.services or SERVICE_HELP:
-        age = pulse.age(config.data_dir, name)
-        well = age is not None and age < pulse.STALE_AFTER
-        status = status if well else 1
-        print(f"{name}: {'does not run' if age is None else f'made progress {age:.0f} s ago'}")
-    return status
 
 
 def _migrate(config: Settings, _: argparse.Namespace) -> int:

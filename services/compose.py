@@ -65,7 +65,9 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         engine, front = _store_front(settings)
         return Product(settings, [*parts, engine, _Schema(settings), front], health)
     kind = settings.kafka.bootstrap_servers
-    if kind in OWN_BROKERS:
+    if set(names) == {"agent"} and settings.agent.url:
+        data_dir.claim(names)  # it posts, and needs no broker
+    elif kind in OWN_BROKERS:
         if set(names) != set(SERVICES):
             raise SettingsError(
                 f"LAPWING_KAFKA__BOOTSTRAP_SERVERS: `{kind}` lives inside `lapwing up`; "
@@ -99,19 +101,11 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
     return Product(settings, parts, health)
 
 
-def _store_front(settings: Settings) -> tuple[Service, Service]:
-    """The engine must be opened before the schema's handle opens it, the door after the schema is there."""
-    from shared.store.front.service import EnginePart, StoreFront
-
-    engine = EnginePart(settings)
-    return engine, StoreFront(settings, engine.engine)
-
-
 def _owed(name: str, settings: Settings, clock: Clock, parts: list[Service]) -> dict[str, Any]:
     """What a broker that forgets owes a service: its past, and word of when a message is stored."""
     if name == "alerter":
         return _remembered(settings, clock)
-    if name == "agent":
+    if name in ("agent", "api"):
         return {"stored": _stored(parts)}
     return {}
 
@@ -124,6 +118,14 @@ def _stored(parts: list[Service]) -> Stored:
         return ingest is not None and bool(ingest.stored(receipt))
 
     return stored
+
+
+def _store_front(settings: Settings) -> tuple[Service, Service]:
+    """The engine must be opened before the schema's handle opens it, the door after the schema is there."""
+    from shared.store.front.service import EnginePart, StoreFront
+
+    engine = EnginePart(settings)
+    return engine, StoreFront(settings, engine.engine)
 
 
 def _embed_broker(settings: Settings) -> tuple[Settings, Service]:

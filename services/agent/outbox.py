@@ -24,12 +24,11 @@ from shared.bus.port import BusError, Publisher, Receipt, Stored
 from shared.runtime.clock import Clock
 from shared.runtime.retry import backoff
 from shared.runtime.selfmetrics import AGENT_DROPPED, AGENT_SENT, AGENT_SPOOLED_BYTES, AGENT_SPOOLED_EVENTS
-from shared.schemas.topics import METRICS
+from shared.schemas.topics import METRICS, SPOOLED_HEADER
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SPOOLED_HEADER = "lapwing-spooled"
 SPOOLED: Mapping[str, bytes] = {SPOOLED_HEADER: b"1"}
 MESSAGE_BYTES = 256 << 10
 SLOW_START_BYTES = 32 << 10  # of the first message of the backlog; the next are twice as large, and so on
@@ -83,7 +82,8 @@ class Outbox:
         self._try_at = 0.0
         self._backlog_at = 0.0
         self._backlog_bytes = SLOW_START_BYTES
-        self._dropped = 0
+        self._dropped_pending = 0
+        self._dropped_refused = 0
         self.away_since: float | None = None
         self.away_because = ""
         self.spooled_events = 0
@@ -93,7 +93,19 @@ class Outbox:
     @property
     def dropped(self) -> int:
         """Events given up since the start, for whatever reason."""
-        return self._dropped + self._spool.lost.total
+        return self._dropped_pending + self._dropped_refused + self._spool.lost.total
+
+    @property
+    def dropped_by_reason(self) -> dict[str, int]:
+        """The same, apart: ``pending`` had no room in memory, ``refused`` was too large for the broker, the spool's
+        own reasons. Reasons without events are left out.
+        """
+        reasons = {
+            "pending": self._dropped_pending,
+            "refused": self._dropped_refused,
+            **self._spool.lost.by_reason(),
+        }
+        return {reason: events for reason, events in reasons.items() if events}
 
     def start(self, host_id: str) -> None:
         """The spool is open; every message is this host's."""
@@ -105,7 +117,7 @@ class Outbox:
         self._pending.append(line)
         if len(self._pending) > MOST_PENDING + self._pack:
             self._pending.popleft()
-            self._dropped += 1
+            self._dropped_pending += 1
             AGENT_DROPPED.set(self.dropped)
         self._wake.set()
 
@@ -329,7 +341,7 @@ class Outbox:
         if failure.permanent and len(lines) > 1:
             return Verdict.REFUSED_TOGETHER, None
         if failure.permanent and len(lines[0]) >= LARGE:
-            self._dropped += 1
+            self._dropped_refused += 1
             log.error("an event was refused for good", extra={"bytes": len(lines[0]), "reason": str(failure)})
             return Verdict.GIVEN_UP, None
         self._is_away(failure)

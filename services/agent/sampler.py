@@ -56,6 +56,7 @@ class Sampler:
         self._event_time = EventTime()
         self._lane = Lane("collect", clock.monotonic)
         self._background = Lane("background", clock.monotonic)
+        self._run_began = 0  # the number of the first event
         self._slot = -1
         self._failing: dict[str, str] = {}
         self._name = ""
@@ -160,6 +161,7 @@ class Sampler:
             self._name = self._identity.name()
             self._name_due = self._clock.monotonic() + NAME_EVERY
         seq = self._numbers.next()
+        self._run_began = self._run_began or seq
         event: Event = {
             "schema_version": 1,
             "kind": "sample",
@@ -168,6 +170,7 @@ class Sampler:
             "host_id": self._identity.host_id,
             "host": self._name,
             "seq": seq,
+            "run": self._run_began,
         }
         if self._identity.labels:
             event["labels"] = self._identity.labels

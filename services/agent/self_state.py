@@ -21,6 +21,9 @@ class Waiting(Protocol):
     @property
     def dropped(self) -> int: ...
 
+    @property
+    def dropped_by_reason(self) -> dict[str, int]: ...
+
 
 class SelfState:
     def __init__(self, clock: Clock, interval: float, outbox: Waiting) -> None:
@@ -43,6 +46,8 @@ class SelfState:
             "spooled_bytes": self._outbox.spooled_bytes,
             "dropped_events": self._outbox.dropped,
         }
+        if dropped := self._outbox.dropped_by_reason:
+            state["dropped"] = dropped
         if failed_sections:
             state["failed_sections"] = failed_sections
         return state

@@ -37,12 +37,23 @@ def build(
     collectors: Sequence[Collector] | None = None,
     stored: Stored | None = None,
 ) -> Service:
-    """``publisher`` and ``collectors`` replace the bus and this machine, for tests. ``stored``: see ``Outbox``."""
-    if publisher is None:
-        from shared.bus import kafka  # a Kafka client is not small; tests and `--help` do without
+    """``publisher`` and ``collectors`` replace the bus and this machine, for tests. ``stored``: see ``Outbox``.
 
-        publisher = kafka.publisher(settings.kafka, "lapwing-agent")
-    return AgentService(settings, clock or SystemClock(), health or Health(), publisher, collectors, stored)
+    Raises ``SettingsError`` or ``BusError`` where the settings name no way out that can work.
+    """
+    clock = clock or SystemClock()
+    publisher = publisher or _publisher(settings, clock)
+    return AgentService(settings, clock, health or Health(), publisher, collectors, stored)
+
+
+def _publisher(settings: Settings, clock: Clock) -> Publisher:
+    if settings.agent.url:
+        from services.agent import posting
+
+        return posting.publisher(settings.agent, clock=clock)
+    from shared.bus import kafka  # a Kafka client is not small; tests, `--help` and who posts do without
+
+    return kafka.publisher(settings.kafka, "lapwing-agent")
 
 
 class AgentService:

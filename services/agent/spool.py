@@ -16,7 +16,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -76,6 +76,9 @@ class Lost:
     @property
     def total(self) -> int:
         return self.too_many + self.too_old + self.unreadable + self.no_room
+
+    def by_reason(self) -> dict[str, int]:
+        return asdict(self)
 
 
 class _Instant(msgspec.Struct):

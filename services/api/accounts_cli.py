@@ -62,6 +62,7 @@ def register(commands: Any) -> None:
     )
     create.add_argument("name", help="what it is for")
     create.add_argument("--scope", action="append", choices=SCOPES, help="what it may do; repeatable (default: read)")
+    create.add_argument("--host", metavar="ID", help="with --scope ingest: for events of this host id only")
     create.add_argument("--days", type=float, default=365, help="days until it expires (default: 365; 0 for never)")
     _command(token, "list", "list the API tokens", "lapwing token list", _token_list)
     revoke = _command(token, "revoke", "make an API token void", "lapwing token revoke 0f1e2d3c4b5a6978", _token_revoke)
@@ -112,7 +113,7 @@ async def _user_passwd(client: AdminClient, arguments: argparse.Namespace) -> in
 
 async def _user_list(client: AdminClient, _: argparse.Namespace) -> int:
     rows = await client.call("GET", "/api/auth/users/")
-    _table(
+    table(
         ("USER", "ROLE", "STATE", "SINCE"),
         [(r["username"], r["role"], "disabled" if r["disabled"] else "enabled", r["created_at"]) for r in rows],
     )
@@ -128,6 +129,8 @@ async def _user_disable(client: AdminClient, arguments: argparse.Namespace) -> i
 async def _token_create(client: AdminClient, arguments: argparse.Namespace) -> int:
     body: dict[str, Any] = {"name": arguments.name, "scopes": arguments.scope or ["read"]}
     body["expires_in_days"] = arguments.days or None
+    if arguments.host is not None:
+        body["host"] = arguments.host
     token = await client.call("POST", "/api/auth/tokens/", body)
     print(token["token"])
     print(f"(id {token['id']}, expires {token['expires_at'] or 'never'}; it is not shown again)", file=sys.stderr)
@@ -136,9 +139,12 @@ async def _token_create(client: AdminClient, arguments: argparse.Namespace) -> i
 
 async def _token_list(client: AdminClient, _: argparse.Namespace) -> int:
     rows = await client.call("GET", "/api/auth/tokens/")
-    _table(
-        ("ID", "NAME", "SCOPES", "STATE", "EXPIRES"),
-        [(r["id"], r["name"], ",".join(r["scopes"]), r["status"], r["expires_at"] or "never") for r in rows],
+    table(
+        ("ID", "NAME", "SCOPES", "HOST", "STATE", "EXPIRES"),
+        [
+            (r["id"], r["name"], ",".join(r["scopes"]), r["host"] or "-", r["status"], r["expires_at"] or "never")
+            for r in rows
+        ],
     )
     return 0
 
@@ -171,7 +177,7 @@ def _password(arguments: argparse.Namespace) -> str:
     return password
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(str(r[i])) for r in (header, *rows)) for i in range(len(header))]
     for row in (header, *rows):
         print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

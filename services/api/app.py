@@ -17,7 +17,20 @@ from services.api.deps import Deps
 from services.api.door import Door, answered
 from services.api.responses import JSON, encoded, failure
 from services.api.route import Route
-from services.api.routes import accounts, fleet, history, lists, operations, overload, pages, session, stream, system
+from services.api.routes import (
+    accounts,
+    dead_letters,
+    fleet,
+    history,
+    ingest,
+    lists,
+    operations,
+    overload,
+    pages,
+    session,
+    stream,
+    system,
+)
 from shared.runtime.version import VERSION
 
 ROUTES: tuple[Route, ...] = (
@@ -27,8 +40,10 @@ ROUTES: tuple[Route, ...] = (
     *lists.ROUTES,
     *stream.ROUTES,
     *overload.ROUTES,
+    *ingest.ROUTES,
     *session.ROUTES,
     *accounts.ROUTES,
+    *dead_letters.ROUTES,
     *operations.ROUTES,
     *pages.ROUTES,
 )
@@ -36,10 +51,13 @@ _DESCRIPTION = """Every answer under `/api/` is an envelope `{"success", "code",
 failure; `code` is the HTTP status. Messages are Chinese, or English with `Accept-Language: en`. Unknown query
 parameters are refused by name, except those that begin with `_`."""
 _REFUSALS = {
+    400: messages.CANNOT_UNPACK.of(encoding="zstd"),
     401: messages.UNAUTHORIZED,
     404: messages.UNKNOWN_HOST.of(host="web-9"),
+    408: messages.BODY_SLOW,
     409: messages.USER_EXISTS.of(name="alice"),
     413: messages.TOO_LARGE.of(most=1 << 20),
+    415: messages.UNKNOWN_ENCODING.of(known="zstd, gzip, identity"),
     422: messages.UNKNOWN_PARAMETER.of(name="colour", known="-"),
     429: messages.LOGIN_LIMITED.of(seconds=12),
     501: messages.METHOD_NOT_BUILT.of(method="svm"),
@@ -120,6 +138,8 @@ def _refusal(route: Route, code: int) -> messages.Text:
     if code == 422 and route.parameters:
         wrong = route.parameters[-1]
         return messages.BAD_PARAMETER.of(name=wrong.name, allowed=wrong.allowed)
+    if code == 429 and route.path == ingest.PATH:
+        return messages.INGEST_LIMITED.of(seconds=12)
     return _REFUSALS[code]
 
 
@@ -137,6 +157,9 @@ def _extra(route: Route) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": schema, "example": route.body_example}},
         }
+    if route.raw_body:
+        content = {route.raw_body.media_type: {"schema": {"type": "string"}, "example": route.raw_body.example}}
+        extra["requestBody"] = {"required": True, "content": content}
     if route.needs:
         extra["security"] = [{"bearer": []}]
         extra["x-permission"] = route.needs

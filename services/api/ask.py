@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -48,6 +49,15 @@ class Ask:
     def address(self) -> str:
         client = self.scope.get("client")
         return client[0] if client else "local"
+
+    async def read(self, feed: Callable[[bytes], None], within: float) -> None:
+        """Feeds the body as it comes. Raises ``ApiError`` 408 when it is late."""
+        try:
+            async with asyncio.timeout(within):
+                async for chunk in Request(self.scope, self._receive).stream():
+                    feed(chunk)
+        except TimeoutError:
+            raise ApiError(408, messages.BODY_SLOW, {"Connection": "close"}) from None
 
     async def body(self, model: type[M]) -> M:
         """The JSON body as a ``model``. Raises ``ApiError`` 422 naming what is wrong with it, 408 when it is late."""

@@ -10,8 +10,10 @@ from services.api.auth.limiter import Limiter
 from services.api.auth.passwords import Passwords
 from services.api.auth.vault import Vault
 from services.api.broadcast import Hub
+from services.api.dead_letters import DeadLetterOffice
 from services.api.history import History
 from services.api.hosts import Directory, OwnHost
+from services.api.intake import Intake
 from services.api.live import Live
 from services.api.past import Past
 from services.api.queries import Queries
@@ -35,6 +37,8 @@ class Deps:
     accounts: Accounts
     gate: Gate
     logins: Limiter
+    intake: Intake
+    dead_letters: DeadLetterOffice
     listening: list[str] = field(default_factory=list)
     """Names and addresses this API answers to, once it listens."""
     ready: bool = True
@@ -68,4 +72,6 @@ def make(
         accounts=accounts,
         gate=Gate(accounts),
         logins=Limiter(settings.api.login_attempts_per_minute),
+        intake=Intake(settings),
+        dead_letters=DeadLetterOffice(queries, settings),
     )

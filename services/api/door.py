@@ -27,6 +27,7 @@ from shared.runtime.settings import is_loopback
 log = logging.getLogger("services.api.access")
 
 PUBLIC = frozenset({"/api/auth/login/"})
+INGEST = "/api/ingest/"
 ENDLESS = "/api/system/stream/"
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 LINGER = 1.0  # seconds in which a client that sends too much may still read why it is refused
@@ -95,7 +96,8 @@ class Door:
             self._check_host(scope, host)
             if length and not (length.isascii() and length.isdigit()):
                 raise ApiError(400, messages.BAD_REQUEST)
-            most = self._deps.settings.api.max_body_bytes
+            settings = self._deps.settings.api
+            most = settings.ingest_max_bytes if path == INGEST else settings.max_body_bytes
             if length and int(length[:15]) > most:
                 await _refuse_body(receive, send, language, most)
                 return

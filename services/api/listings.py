@@ -131,7 +131,7 @@ def _at(column: str) -> str:
     return f"toUnixTimestamp64Milli({column})"
 
 
-def _choices(name: str, description: str, choices: Sequence[str]) -> Repeated[str]:
+def choices(name: str, description: str, choices: Sequence[str]) -> Repeated[str]:
     return Repeated(_required(parameters.one_of(name, description, choices, choices[0])))
 
 
@@ -147,7 +147,7 @@ def _texts(name: str, description: str) -> Repeated[str | None]:
 HOSTS = _texts("host", "Name or id of a host.")
 FROM = parameters.moment("from", "Not older than this.")
 TO = parameters.moment("to", "Not newer than this.")
-SEVERITY = _choices("severity", "Severity.", ("info", "warning", "critical"))
+SEVERITY = choices("severity", "Severity.", ("info", "warning", "critical"))
 _HOST_CLAUSE = "host_id IN {host:Array(String)} OR host IN {host:Array(String)}"
 _INSTANT_KEY = "fromUnixTimestamp64Milli({after_key:Int64}, 'UTC')"
 _OVERLAP = (
@@ -179,7 +179,7 @@ ANOMALIES = Listing(
     filters=(
         Filter(HOSTS, _HOST_CLAUSE),
         Filter(
-            _choices("state", "`open` or `close`.", ("open", "close")),
+            choices("state", "`open` or `close`.", ("open", "close")),
             "has({state:Array(String)}, if(state = 'update', 'open', state))",
         ),
         Filter(SEVERITY, "severity IN {severity:Array(String)}"),
@@ -220,7 +220,7 @@ ALERTS = Listing(
     filters=(
         Filter(HOSTS, _HOST_CLAUSE),
         Filter(
-            _choices(
+            choices(
                 "state",
                 "State; without it all but `inactive`, which never lasted long enough to be an alert.",
                 ("inactive", "pending", "firing", "resolved", "suppressed", "acknowledged", "flapping"),
@@ -251,7 +251,7 @@ LOGS = Listing(
     filters=(
         Filter(HOSTS, _HOST_CLAUSE),
         Filter(
-            _choices("level", "Level.", ("debug", "info", "warning", "error", "critical")),
+            choices("level", "Level.", ("debug", "info", "warning", "error", "critical")),
             "level IN {level:Array(String)}",
         ),
         Filter(_texts("source", "Who wrote it."), "source IN {source:Array(String)}"),

@@ -124,11 +124,50 @@ LAST_ADMIN = Text(
     "{name} is the last enabled admin and cannot be disabled or demoted",
 )
 
+UNKNOWN_LETTER = Text("死信不存在: {id}", "Unknown dead letter: {id}")
+AMBIGUOUS_LETTER = Text(
+    "{id} 对应多条死信, 请使用其 id: {ids}", "Several dead letters came from {id}; use one of the ids {ids}"
+)
+NOTHING_NAMED = Text(
+    "必须指定 ids 或至少一个筛选条件", "Name the letters: give ids or at least one of topic, host, stage, reason, since"
+)
+NO_BROKER = Text(
+    "无法重发: 内置消息代理只在 lapwing up 运行时存在",
+    "Nothing can be sent: this broker lives inside `lapwing up`; start it first",
+)
+BUS_REFUSED = Text("消息代理未接受: {reason}", "The broker did not take it: {reason}")
+
 METHOD_NOT_BUILT = Text(
     "暂不支持 method={method}, 可用: threshold, sigma",
     "method={method} is not available yet; use threshold or sigma",
 )
 STREAMS_FULL = Text("实时连接过多, 请稍后重试", "There are too many live streams, please try again later")
+
+UNKNOWN_ENCODING = Text(
+    "不支持的 Content-Encoding, 可用: {known}", "This Content-Encoding is not supported; use one of {known}"
+)
+CANNOT_UNPACK = Text("请求体不是完整的 {encoding} 数据", "The request body is not whole, valid {encoding} data")
+UNPACKED_TOO_LARGE = Text(
+    "解压后的请求体过大, 最多 {most} 字节", "The request body is too large unpacked; at most {most} bytes are accepted"
+)
+EMPTY_BATCH = Text(
+    "请求体没有任何事件, 每行应为一个 JSON 事件", "The request body has no events; send one JSON event a line"
+)
+INGEST_LIMITED = Text(
+    "该令牌提交的事件过多, 请在 {seconds} 秒后重试",
+    "This token has posted too many events, please try again in {seconds} s",
+)
+TOKEN_OF_ANOTHER_HOST = Text(
+    "该令牌只能提交主机 {own} 的事件, 不能提交 {other} 的事件",
+    "This token is for events of host {own} only, not for those of {other}",
+)
+HOST_BOUND_SCOPE = Text("只能与唯一的 scope ingest 一起使用", "left out unless the only scope is ingest")
+BUS_AWAY = Text(
+    "消息总线暂时不可用, 请稍后重试", "The message bus is not available at the moment, please try again later"
+)
+NOT_STORED_YET = Text(
+    "事件尚未写入存储, 请稍后重试", "The events have not reached the store in time, please try again later"
+)
 
 INSTANT = Text(
     "RFC 3339 时间 (如 2026-01-31T12:00:00Z), 1970 到 2100 年之间, 不晚于现在",

@@ -13,6 +13,15 @@ from services.api.ask import Ask
 from services.api.auth.principal import Permission
 from services.api.parameters import Parameter
 
+
+@dataclass(frozen=True)
+class RawBody:
+    """A body that is not one JSON document, as the documentation shows it."""
+
+    media_type: str
+    example: str
+
+
 Answer = Callable[[Ask], Awaitable[Response]]
 
 
@@ -31,6 +40,7 @@ class Route:
     parameters: tuple[Parameter[Any], ...] = ()
     body: type[BaseModel] | None = None
     body_example: Any = None
+    raw_body: RawBody | None = None
     description: str = ""
     refusals: tuple[int, ...] = ()
     csv: bool = False

@@ -16,7 +16,7 @@ from services.api.errors import ApiError
 from services.api.feed import TOPICS, Feed
 from services.api.fill import fill
 from services.api.server import Server
-from shared.bus.port import Tail
+from shared.bus.port import Publisher, Stored, Tail
 from shared.runtime.clock import Clock
 from shared.runtime.health import Health
 from shared.runtime.retry import backoff
@@ -31,6 +31,7 @@ RECENT = 2000  # messages of each partition that are read again at start
 
 OpenStore = Callable[[Settings, str], Awaitable[Store]]
 OpenTail = Callable[[Settings], Tail]
+OpenPublisher = Callable[[Settings], Publisher]
 
 
 def build(
@@ -40,9 +41,17 @@ def build(
     health: Health | None = None,
     open_store: OpenStore | None = None,
     open_tail: OpenTail | None = None,
+    open_publisher: OpenPublisher | None = None,
+    stored: Stored | None = None,
 ) -> ApiService:
+    """``stored``: where the broker forgets, posted events are answered for only when it says that they are stored."""
     return ApiService(
-        settings, wiring.make(settings, clock=clock, health=health), open_store or _store, open_tail or _tail
+        settings,
+        wiring.make(settings, clock=clock, health=health),
+        open_store or _store,
+        open_tail or _tail,
+        open_publisher or _publisher,
+        stored,
     )
 
 
@@ -51,14 +60,25 @@ class ApiService:
 
     name = "api"
 
-    def __init__(self, settings: Settings, deps: wiring.Deps, open_store: OpenStore, open_tail: OpenTail) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        deps: wiring.Deps,
+        open_store: OpenStore,
+        open_tail: OpenTail,
+        open_publisher: OpenPublisher,
+        stored: Stored | None,
+    ) -> None:
         self.url = ""
         self.first_password: str | None = None
         self.deps = deps
         self._settings = settings
         self._open_store = open_store
         self._open_tail = open_tail
+        self._open_publisher = open_publisher
+        self._stored = stored
         self._tail: Tail | None = None
+        self._publisher: Publisher | None = None
         self._app = create_app(deps)
         self._server = Server(self._app)
         self._admin = Server(local(self._app))
@@ -82,6 +102,9 @@ class ApiService:
         await self._tail.start()
         self._follow(Feed(self._tail, self.deps.live, self.deps.hub, self.deps.clock).run())
         await fill(self.deps)
+        self._publisher = self._open_publisher(self._settings)
+        await self._publisher.start()
+        self.deps.intake.open(self._publisher, self._stored)
         await self._admin.start_unix(admin_socket(self._settings))
         self._follow(self._follow_accounts())
         self.deps.ready = True
@@ -102,6 +125,8 @@ class ApiService:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._publisher:
+            await self._publisher.stop()
         if self._tail:
             await self._tail.stop()
         self.deps.passwords.close()
@@ -177,3 +202,9 @@ def _tail(settings: Settings) -> Tail:
     from shared.bus.kafka import tail
 
     return tail(settings.kafka, TOPICS, "lapwing-api", recent=RECENT)
+
+
+def _publisher(settings: Settings) -> Publisher:
+    from shared.bus.kafka import publisher
+
+    return publisher(settings.kafka, "lapwing-api")

@@ -232,6 +232,52 @@ class LogShape(Shape):
     fields: dict[str, str]
 
 
+class LetterShape(Shape):
+    id: str
+    failed_at: str
+    topic: str
+    partition: int
+    offset: int
+    line: int
+    sent_at: str
+    host_id: str
+    stage: Literal["decode", "time", "store"]
+    reason: str
+    bytes: int
+    truncated: bool
+    retry_of: str
+    state: Literal["open", "retried", "dropped"]
+    settled_at: str | None
+    settled_by: str
+
+
+class LetterText(LetterShape):
+    value: str
+    value_base64: str
+
+
+class LetterCount(Shape):
+    topic: str
+    stage: Literal["decode", "time", "store"]
+    reason: str
+    host_id: str
+    letters: int
+    first: str
+    last: str
+
+
+class Letters(Shape):
+    items: list[LetterShape]
+    counts: list[LetterCount]
+
+
+class SettledShape(Shape):
+    matched: int
+    settled: int
+    hopeless: int
+    left: int
+
+
 class PageOf(Shape, Generic[T]):
     items: list[T]
     next_cursor: str | None
@@ -259,10 +305,22 @@ class UserShape(Shape):
     created_at: str
 
 
+class RejectedLine(Shape):
+    line: int
+    reason: str
+
+
+class Ingested(Shape):
+    accepted: int
+    rejected_count: int
+    rejected: list[RejectedLine]
+
+
 class TokenShape(Shape):
     id: str
     name: str
     scopes: list[str]
+    host: str | None
     created_by: str
     created_at: str
     expires_at: str | None

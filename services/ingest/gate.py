@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from services.ingest.dead_letters import DeadLetter
+from services.ingest.ledger import LATE_MS, Notes
 from shared.bus.port import Message
 from shared.schemas.base import Event
 from shared.schemas.codec import BadLine, Decoder, twin
+from shared.schemas.topics import SPOOLED_HEADER
 
 MAX_LINE_BYTES = 4 << 20
 DAY_MS = 86_400_000
@@ -33,25 +35,33 @@ class Line(NamedTuple):
 @dataclass
 class Sorted:
     """What became of a batch: lines to store by UTC day (a day is a partition), dead letters, and what was touched:
-    the hosts whose samples fell into each minute since 1970.
+    the hosts whose samples fell into each minute since 1970. ``notes`` is what the ledger wants to know.
     """
 
     days: dict[int, list[Line]] = field(default_factory=lambda: defaultdict(list))
     touched: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     dead: list[DeadLetter] = field(default_factory=list)
     newest_ms: int = 0
+    notes: Notes = field(default_factory=Notes)
 
 
 class Gate:
     """Sorts the lines of messages. Without a state of its own."""
 
     def __init__(
-        self, models: Sequence[type[Event]], rolled_up: type[Event] | None, *, max_future_ms: int, max_age_ms: int
+        self,
+        models: Sequence[type[Event]],
+        rolled_up: type[Event] | None,
+        *,
+        max_future_ms: int,
+        max_age_ms: int,
+        ledger: bool = False,
     ) -> None:
         self._decoder: Decoder[Event] = Decoder(*models)
         self._rolled_up: object = twin(rolled_up) if rolled_up else None
         self._max_future_ms = max_future_ms
         self._max_age_ms = max_age_ms
+        self._ledger = ledger
 
     def sort(self, batch: Sequence[Message], now_ms: int) -> Sorted:
         """Every line of the batch is either in ``days`` or in ``dead``; blank ones are nothing."""
@@ -63,6 +73,8 @@ class Gate:
             if not value or value.isspace():
                 out.dead.append(DeadLetter(message, value or b"", 1, "decode", "the message is empty"))
                 continue
+            spooled = SPOOLED_HEADER in message.headers
+            in_time = message.timestamp_ms - LATE_MS
             for number, line in enumerate(value.split(b"\n"), start=1):
                 if len(line) > MAX_LINE_BYTES:
                     reason = f"the line has {len(line)} bytes, at most {MAX_LINE_BYTES} are taken"
@@ -83,6 +95,11 @@ class Gate:
                     out.newest_ms = ts
                 if type(event) is rolled_up:
                     out.touched[ts // MINUTE_MS].add(event.host_id)  # type: ignore[attr-defined]
+                    if self._ledger:
+                        if spooled or ts < in_time:
+                            out.notes.arrived(event, line, message.timestamp_ms, spooled)  # type: ignore[arg-type]
+                        if event.agent is not None and event.agent.dropped:  # type: ignore[attr-defined]
+                            out.notes.dropped(event)  # type: ignore[arg-type]
         return out
 
     def _reason(self, line: bytes) -> str:

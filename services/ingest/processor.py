@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from services.ingest.dead_letters import DeadLetters
 from services.ingest.gate import DAY_MS, Gate
+from services.ingest.ledger import store_notes
 from services.ingest.rollups import Rollups
 from services.ingest.routes import Route
 from services.ingest.state import State
@@ -43,6 +44,7 @@ class Processor:
             route.rolled_up[0] if route.rolled_up else None,
             max_future_ms=round(settings.ingest.max_future_seconds * 1000),
             max_age_ms=getattr(settings.clickhouse, route.keep) * DAY_MS,
+            ledger=route.ledger,
         )
 
     async def handle(self, batch: Sequence[Message]) -> None:
@@ -60,6 +62,8 @@ class Processor:
         dead = out.dead
         for day in sorted(out.days):
             dead += await write(self._store, self._route.landing, out.days[day])
+        if self._route.ledger:
+            await store_notes(self._store, out.notes, dead)
         if self._route.rolled_up:
             self._rollups.touch(self._route.rolled_up[1], out.touched)
         await self._dead_letters.send(topic, dead)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from services.ingest.ledger import COMPLETENESS
 from shared.store.tables import COLUMNS, SECTION_BITS, Column
 
 Tier = Literal["rollup_1m", "rollup_1h"]
@@ -34,7 +35,11 @@ def statements(base: str, tier: Tier) -> list[Statement]:
     ``scores``.
     """
     tables = [base] if base != "samples" else list(dict.fromkeys(_tables()))
-    return [Statement(table, _statement(table, tier)) for table in tables]
+    rollups = [Statement(table, _statement(table, tier)) for table in tables]
+    if base == "samples" and tier == "rollup_1h":
+        # First: where there is a rollup of an hour's samples, `find_stale` believes all of the hour computed.
+        return [Statement("samples", COMPLETENESS), *rollups]
+    return rollups
 
 
 def _tables() -> Iterator[str]:

@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 
+from services.ingest.ledger import report
 from services.ingest.rollup_plan import Span, spans
 from services.ingest.rollup_sql import EVENTS_METRIC, Tier, statements
 from shared.runtime import selfmetrics
@@ -111,6 +112,8 @@ class Rollups:
                 if rounds % SWEEP_EVERY == 0:
                     await self.find_stale(everything=rounds == 0)
                 await self.round()
+                if rounds % SWEEP_EVERY == 0:
+                    await report(self._store, self._clock.now_ms())
                 rounds += 1
             except StoreError as error:
                 if error.permanent:

@@ -17,6 +17,7 @@ class Route:
     """``rolled_up``: the model whose events enter the rollups, and the base table they are computed from.
 
     ``keep`` is the setting that says for how many days its rows are kept: older events are not worth storing.
+    ``ledger``: whether its events are numbered by hosts, and the completeness ledger is kept of them.
     ``seconds`` is the longest its events wait for an insert, where the setting would have them wait longer.
     """
 
@@ -26,10 +27,11 @@ class Route:
     keep: str
     seconds: float = 60.0
     rolled_up: tuple[type[Event], str] | None = None
+    ledger: bool = False
 
 
 ROUTES = (
-    Route(METRICS, "landing_metrics", (HostSample,), "raw_days", rolled_up=(HostSample, "samples")),
+    Route(METRICS, "landing_metrics", (HostSample,), "raw_days", rolled_up=(HostSample, "samples"), ledger=True),
     Route(ANOMALIES, "landing_anomalies", (HostScore, Anomaly), "event_days", rolled_up=(HostScore, "scores")),
     Route(ALERTS, "landing_alerts", (Alert, Delivery), "event_days", seconds=1.0),
     Route(LOGS, "landing_logs", (LogEvent,), "log_days"),

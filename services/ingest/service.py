@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from services.ingest.dead_letters import DeadLetters
+from services.ingest.dead_letters import DeadLetters, tell_open
 from services.ingest.gate import DAY_MS
 from services.ingest.processor import Processor
 from services.ingest.retention import enforce_cap
@@ -26,6 +26,7 @@ from shared.store.port import Store, StoreError
 log = logging.getLogger(__name__)
 
 CAP_EVERY = 300.0
+COUNT_LETTERS_EVERY = 60.0
 
 OpenStore = Callable[[Settings, str], Awaitable[Store]]
 
@@ -77,7 +78,7 @@ class _Ingest:
         writer, keeper = await self._store("writer"), await self._store("housekeeper")
         rollups = Rollups(keeper, self._clock, max_age_ms=self._settings.clickhouse.raw_days * DAY_MS)
         await self._publisher.start()
-        dead_letters = DeadLetters(self._publisher, self._clock)
+        dead_letters = DeadLetters(self._publisher, writer, self._clock)
         app = stream_app(self._settings, self.name, session_timeout=self._session_timeout)
         ingest = self._settings.ingest
         for route in ROUTES:
@@ -89,6 +90,7 @@ class _Ingest:
         self._housekeeping = [
             asyncio.create_task(rollups.run(), name="rollups"),
             asyncio.create_task(self._keep_under_cap(keeper), name="size cap"),
+            asyncio.create_task(self._count_letters(keeper), name="dead letters"),
         ]
 
     def stored(self, receipt: Receipt) -> bool:
@@ -128,3 +130,11 @@ class _Ingest:
             except StoreError as error:
                 log.warning("the size of the store could not be looked at", extra={"reason": str(error)})
             await asyncio.sleep(CAP_EVERY)
+
+    async def _count_letters(self, store: Store) -> None:
+        while True:
+            try:
+                await tell_open(store, [route.topic for route in ROUTES])
+            except StoreError as error:
+                log.debug("the dead letters could not be counted", extra={"reason": str(error)})
+            await asyncio.sleep(COUNT_LETTERS_EVERY)

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from shared.bus import bell
 from shared.schemas.topics import Topic
 
 _PRODUCER = 0
@@ -41,11 +42,13 @@ class EmbeddedBroker:
         self._lib = _librdkafka()
         self._handle: int | None = None
         self._cluster: int | None = None
+        self.address = ""
         try:
             self._open()
             for topic in topics:
                 self.create_topic(topic.name, partitions)
             self.address = bytes(self._lib.rd_kafka_mock_cluster_bootstraps(self._cluster)).decode()
+            bell.hang(self.address)
         except BaseException:
             self.close()
             raise
@@ -73,6 +76,7 @@ class EmbeddedBroker:
 
     def close(self) -> None:
         """Forget everything. Safe to call twice."""
+        bell.take_down(self.address)
         cluster, self._cluster = self._cluster, None
         handle, self._handle = self._handle, None
         if cluster:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from aiokafka import AIOKafkaProducer, errors
 
 from shared.bus import connection
+from shared.bus.bell import bell_at
 from shared.bus.port import BusError, Receipt
 from shared.runtime.settings import KafkaSettings
 from shared.schemas.topics import Topic
@@ -30,6 +31,7 @@ class KafkaPublisher:
         self._settings = settings
         self._timeout = timeout
         self._arguments = connection.arguments(settings, client_id)
+        self._bell = bell_at(settings.bootstrap_servers)
         self._producer: AIOKafkaProducer | None = None
         self._in_turn = asyncio.Lock()  # who asked first is first in the partition
         self._leaving: set[asyncio.Task[None]] = set()
@@ -50,7 +52,9 @@ class KafkaPublisher:
                         topic.name, value, key=key.encode(), headers=list((headers or {}).items())
                     )
                 kept = await sent
-                return Receipt(kept.topic, kept.partition, kept.offset)
+            if self._bell:
+                self._bell.ring(topic.name)
+            return Receipt(kept.topic, kept.partition, kept.offset)
         except BusError:
             raise
         except _NEVER as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,7 @@ from shared.bus import connection, narration
 from shared.bus.port import BusError, Message, Receipt
 from shared.bus.progress import Progress
 from shared.bus.tuned_faust import App
+from shared.runtime import selfmetrics
 from shared.runtime.retry import backoff
 from shared.runtime.settings import KafkaSettings, Settings
 from shared.schemas.topics import Topic
@@ -36,6 +38,7 @@ DRAIN_WITHIN = 1.5
 COMMIT_SECONDS = 2.0
 LOOK_EVERY = 15.0
 STALLED_AFTER = 120.0
+METADATA_SECONDS = 30.0
 
 
 def stream_app(settings: Settings, name: str, *, session_timeout: float = 10.0) -> App:
@@ -70,8 +73,11 @@ def stream_app(settings: Settings, name: str, *, session_timeout: float = 10.0) 
         broker_session_timeout=session_timeout,
         broker_heartbeat_interval=session_timeout * 0.3,
         broker_commit_interval=COMMIT_SECONDS,
+        # A topic deleted and made anew is missed, and found again, this often; 5 minutes in Faust.
+        consumer_metadata_max_age_ms=round(METADATA_SECONDS * 1000),
     )
     app.kafka = kafka
+    app.reads = set()
     app.progress = Progress(STALLED_AFTER)
     app.hurry = asyncio.Event()
     return app
@@ -99,7 +105,7 @@ def batches(
         async for events in stream.noack_take(size, within=max(seconds / 2, seconds - app.fetch_wait_ms / 1000)):
             batch = [_message(event.message) for event in events]
             handled = False
-            app.progress.begun()
+            app.progress.begun(batch)
             try:
                 await _until_handled(handle, batch)
                 handled = True
@@ -108,6 +114,7 @@ def batches(
             for event in events:
                 await stream.ack(event)
 
+    app.reads |= {t.name for t in topics}
     channel = app.topic(*(t.name for t in topics), key_type=bytes, value_type=bytes)
     app.agent(channel, name=f"{app.conf.id}.{'.'.join(t.name for t in topics)}")(process)
 
@@ -152,6 +159,7 @@ class StreamService:
         self.name = name
         self._app = app
         self._assigned = asyncio.Event()
+        self._told: set[str] = set()
         app.on_partitions_assigned.connect(self._on_assigned)
 
     async def start(self) -> None:
@@ -207,18 +215,66 @@ class StreamService:
 
     async def _look(self) -> None:
         consumer, progress = self._app.consumer, self._app.progress
+        now = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(LOOK_EVERY):
-                self._measured(await consumer.highwaters(*consumer.assignment()))
+                ends = await consumer.highwaters(*consumer.assignment())
+                await self._follow_topics_made_anew(ends)
+                self._measured(ends)
+                progress.committed(await self._committed(), now)
         except Exception as error:
             log.debug("the ends of the partitions are not known", extra={"reason": repr(error)})
-        if progress.stalled(asyncio.get_running_loop().time()):
+        self._tell()
+        stalled, uncommitted = progress.stalled(now), progress.uncommitted(now)
+        if stalled or uncommitted:
             if await connection.why_not(self._app.kafka):
                 progress.excused()
                 return
             raise BusError(
                 f"{self.name} has stood still for {STALLED_AFTER:g} s with {progress.lag()} messages to read"
+                if stalled
+                else f"{self.name} has committed nothing for {STALLED_AFTER:g} s with {uncommitted} messages handled"
             )
+
+    async def _committed(self) -> dict[tuple[str, int], int]:
+        """As the broker has it: Faust takes its own word for a commit, also for one that was refused."""
+        thread = self._app.consumer._thread
+        coordinator = thread._ensure_consumer()._coordinator
+        partitions = list(self._app.consumer.assignment())
+        found = await thread.call_thread(coordinator.fetch_committed_offsets, partitions)
+        return {(tp.topic, tp.partition): found[tp].offset if tp in found else 0 for tp in partitions}
+
+    async def _follow_topics_made_anew(self, ends: Mapping[Any, int | None]) -> None:
+        """A partition that ends before what was read of it is another one: its topic was deleted and created again.
+        The client begins it at its first message, but Faust passes over everything below the offset it had reached.
+        """
+        consumer, progress = self._app.consumer, self._app.progress
+        for tp, end in ends.items():
+            if end is None or end >= max(
+                consumer._read_offset.get(tp) or 0, progress.reached((tp.topic, tp.partition))
+            ):
+                continue
+            log.warning(
+                "the topic was made anew, reading it from its beginning",
+                extra={"group": self._app.conf.id, "topic": tp.topic, "partition": tp.partition},
+            )
+            progress.forgotten((tp.topic, tp.partition))
+            for told in (consumer._committed_offset, consumer._acked, consumer._acked_index, consumer._gap):
+                told.pop(tp, None)
+            await consumer.seek(tp, 0)
+
+    def _tell(self) -> None:
+        """Our own numbers: lag and age, by group and topic."""
+        group, progress = self._app.conf.id, self._app.progress
+        oldest, now_ms = progress.oldest_of_topics(), time.time() * 1000
+        lag = progress.lag_of_topics()
+        for topic in self._told - set(lag):  # given to another member
+            lag[topic] = 0
+        self._told |= set(lag)
+        for topic, messages in lag.items():
+            selfmetrics.BUS_LAG.set(messages, group, topic)
+            age = max(0.0, (now_ms - oldest[topic]) / 1000) if topic in oldest else 0.0
+            selfmetrics.BUS_OLDEST_SECONDS.set(age, group, topic)
 
     def _measured(self, ends: Mapping[Any, int | None]) -> None:
         consumer = self._app.consumer

@@ -12,6 +12,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 
 from shared.bus import connection
+from shared.bus.bell import bell_at
+from shared.bus.fetching import fetch_when_rung
 from shared.bus.port import BusError, Message
 from shared.runtime.retry import backoff
 from shared.runtime.settings import KafkaSettings
@@ -84,6 +86,8 @@ class KafkaTail:
         )
         try:
             await consumer.start()
+            if bell := bell_at(self._settings.bootstrap_servers):
+                fetch_when_rung(consumer, bell.ear(self._topics))
             await self._place(consumer)
         except BaseException as error:
             with suppress(Exception):

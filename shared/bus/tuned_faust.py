@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
+from mode.utils.futures import maybe_async
 
+from shared.bus import patched_aiokafka
+from shared.bus.bell import bell_at
+from shared.bus.fetching import fetch_when_rung
 from shared.bus.progress import Progress
 from shared.runtime.settings import KafkaSettings
+
+patched_aiokafka.apply()
 
 
 class _Boot(BootStrategy):  # type: ignore[misc]
@@ -31,7 +37,44 @@ class _Tables(TableManager):  # type: ignore[misc]
         await self.recovery.start()
 
 
+class _NoThread:
+    """Stands where Faust has a thread: the same work as a task of the loop that is there."""
+
+    def __init__(self, service: Any) -> None:
+        self._service = service
+
+    def start(self) -> None:
+        serving = self._service.parent_loop.create_task(self._service._serve())
+        serving.add_done_callback(lambda task: task.cancelled() or task.exception())  # Faust has told the app of it
+
+    def stop(self) -> None: ...
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Faust reads in a thread, lest a handler that computes for long keep heartbeats from the broker. Ours do not, and
+    each call across two loops costs more than what it is for, a fetch that found nothing as much as any other.
+    """
+
+    Worker = _NoThread
+
+    async def call_thread(self, fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await maybe_async(fun(*args, **kwargs))
+
+    async def on_thread_started(self) -> None:
+        """Without the queue of calls."""
+
+    async def _keepalive2(self) -> None:
+        """Nothing to wake up."""
+
+    async def _gather_remaining_tasks(self) -> None:
+        """They are everybody's."""
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        app = self.consumer.app
+        if bell := bell_at(app.kafka.bootstrap_servers):
+            fetch_when_rung(self._consumer, bell.ear(app.reads))
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.consumer.app.fetch_wait_ms  # 1500 in Faust, and not a setting
@@ -40,7 +83,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 class _Consumer(driver.Consumer):  # type: ignore[misc]
     def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        return _ConsumerThread(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> Any:
         """Faust wraps the delivery of each message into four tasks, so that a rebalance can interrupt one that
@@ -95,6 +138,7 @@ class App(faust.App):  # type: ignore[misc]
     BootStrategy = _Boot
     fetch_wait_ms = 500
     kafka: KafkaSettings
+    reads: set[str]
     progress: Progress
     hurry: asyncio.Event
 

@@ -114,6 +114,7 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 AGENT_EVENTS = Counter("lapwing_agent_events_total", "Events the agent measured.")
 AGENT_SENT = Counter("lapwing_agent_sent_total", "Events the broker confirmed, by road: live or spooled.", "road")
 AGENT_DROPPED = Gauge("lapwing_agent_dropped_events", "Events given up since the agent's start.")
+AGENT_REJECTED = Counter("lapwing_agent_rejected_total", "Events that the Lapwing they were posted to will never take.")
 AGENT_SPOOLED_EVENTS = Gauge("lapwing_agent_spooled_events", "Events that wait in the agent's spool.")
 AGENT_SPOOLED_BYTES = Gauge("lapwing_agent_spooled_bytes", "Bytes that wait in the agent's spool.")
 AGENT_TICK_SECONDS = Histogram(
@@ -140,8 +141,24 @@ API_STREAMS_DROPPED = Counter(
 API_LOGINS = Counter("lapwing_api_logins_total", "Logins tried, by outcome.", "outcome")
 API_EVENTS = Counter("lapwing_api_events_total", "Events the API took from the topics, by topic.", "topic")
 API_BAD_EVENTS = Counter("lapwing_api_bad_events_total", "Lines on the topics that the API could not read.", "topic")
+API_POSTED = Counter(
+    "lapwing_api_posted_events_total", "Events posted by agents: accepted, rejected, or limited for now.", "outcome"
+)
 API_HOSTS = Gauge("lapwing_api_hosts", "Hosts whose newest state the API holds in memory.")
 API_LAG = Gauge("lapwing_api_lag_messages", "Messages on the topics that the API has not read yet.")
+
+BUS_LAG = Gauge(
+    "lapwing_bus_lag_messages",
+    "Messages a consumer group has not finished with, by topic, of the partitions this process has.",
+    "group",
+    "topic",
+)
+BUS_OLDEST_SECONDS = Gauge(
+    "lapwing_bus_oldest_unprocessed_seconds",
+    "Age of the oldest message a handler is at work on, by topic; it grows while the store is away.",
+    "group",
+    "topic",
+)
 
 INGEST_EVENTS = Counter("lapwing_ingest_events_total", "Events stored, by the table they landed in.", "table")
 INGEST_DEAD_LETTERS = Counter(
@@ -149,6 +166,11 @@ INGEST_DEAD_LETTERS = Counter(
     "Lines put aside, by topic and by who refused them: their form, their time or the store.",
     "topic",
     "stage",
+)
+INGEST_DEAD_LETTERS_OPEN = Gauge(
+    "lapwing_ingest_dead_letters_open",
+    "Dead letters in the store that were neither retried nor dropped, by topic.",
+    "topic",
 )
 INGEST_BATCH_EVENTS = Histogram(
     "lapwing_ingest_batch_events",
@@ -169,6 +191,16 @@ INGEST_ROLLUP_MINUTES = Counter(
     "lapwing_ingest_rollup_host_minutes_total", "Minutes of single hosts rolled up, repeats counted.", "base"
 )
 INGEST_ROLLUP_PENDING = Gauge("lapwing_ingest_rollup_pending_minutes", "Minutes that wait for their rollup.")
+INGEST_LATE = Counter(
+    "lapwing_ingest_late_events_total", "Samples sent more than 30 s after they were measured, repeats counted."
+)
+INGEST_BACKFILLED = Counter(
+    "lapwing_ingest_backfilled_events_total", "Samples that waited on their agent's disk, repeats counted."
+)
+HOST_MISSING_EVENTS = Gauge(
+    "lapwing_host_missing_events", "Samples of the last 24 hours that were expected and are not stored, over all hosts."
+)
+HOSTS_INCOMPLETE = Gauge("lapwing_hosts_incomplete", "Hosts that miss any sample of the last 24 hours.")
 STORE_BYTES = Gauge("lapwing_store_bytes", "Bytes the store holds on disk, as of the last look.")
 STORE_PARTITIONS_DROPPED = Counter(
     "lapwing_store_partitions_dropped_total", "Partitions dropped to stay under the size cap, by table.", "table"
@@ -178,6 +210,7 @@ NUMBERS: tuple[_Number, ...] = (
     AGENT_EVENTS,
     AGENT_SENT,
     AGENT_DROPPED,
+    AGENT_REJECTED,
     AGENT_SPOOLED_EVENTS,
     AGENT_SPOOLED_BYTES,
     AGENT_TICK_SECONDS,
@@ -191,16 +224,24 @@ NUMBERS: tuple[_Number, ...] = (
     API_LOGINS,
     API_EVENTS,
     API_BAD_EVENTS,
+    API_POSTED,
     API_HOSTS,
     API_LAG,
+    BUS_LAG,
+    BUS_OLDEST_SECONDS,
     INGEST_EVENTS,
     INGEST_DEAD_LETTERS,
+    INGEST_DEAD_LETTERS_OPEN,
     INGEST_BATCH_EVENTS,
     INGEST_INSERT_SECONDS,
     INGEST_BEHIND_SECONDS,
     INGEST_ROLLUP_SECONDS,
     INGEST_ROLLUP_MINUTES,
     INGEST_ROLLUP_PENDING,
+    INGEST_LATE,
+    INGEST_BACKFILLED,
+    HOST_MISSING_EVENTS,
+    HOSTS_INCOMPLETE,
     STORE_BYTES,
     STORE_PARTITIONS_DROPPED,
 )

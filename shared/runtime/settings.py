@@ -293,6 +293,15 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError("\n".join(_sentence(e["loc"], e["msg"]) for e in error.errors())) from None
 
 
+def with_agent(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """``settings`` with these of the agent's replaced. Raises ``SettingsError`` as ``load``."""
+    try:
+        agent = AgentSettings.model_validate(settings.agent.model_dump() | dict(given))
+    except ValidationError as error:
+        raise SettingsError("\n".join(_sentence(("agent", *e["loc"]), e["msg"]) for e in error.errors())) from None
+    return settings.model_copy(update={"agent": agent})
+
+
 def describe() -> Iterator[tuple[str, str, str]]:
     """``(environment variable, default, description)`` of every setting, for help and documentation."""
     for variable, path in _variables():
@@ -364,10 +373,11 @@ def _text_of(variable: str, path: tuple[str, ...], environ: Mapping[str, str]) -
         return environ.get(variable) or None
     if environ.get(variable):
         raise SettingsError(f"{variable} and {file_variable} are both set: keep one")
-    return _secret_from(file, file_variable)
+    return secret_from(file, file_variable)
 
 
-def _secret_from(file: str, who: str) -> str:
+def secret_from(file: str, who: str) -> str:
+    """What the file holds, without its line end. Raises ``SettingsError`` naming ``who``."""
     try:
         secret = Path(file).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, ValueError) as error:
@@ -424,7 +434,7 @@ def _file_secrets(tree: dict[str, Any], model: type[BaseModel], name: str) -> di
             if tree.get(base):
                 raise SettingsError(f"{name}: `{base}` and `{key}` are both set: keep one")
             if value:
-                out[base] = _secret_from(str(value), f"{name}: `{key}`")
+                out[base] = secret_from(str(value), f"{name}: `{key}`")
         else:
             raise SettingsError(f"{name}: unknown setting `{key}`{_nearest(str(key), list(known))}")
     return out

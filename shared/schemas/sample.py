@@ -222,6 +222,10 @@ class AgentState(Wire):
     spooled_events: Count = 0
     spooled_bytes: Bytes = 0
     dropped_events: Count = 0
+    dropped: Annotated[
+        dict[Annotated[str, Field(max_length=64)], Count],
+        Field(max_length=32, description="The same by reason: events given up since the agent's start."),
+    ] = {}
     failed_sections: dict[str, Annotated[str, Field(max_length=512)]] = {}
 
 
@@ -232,7 +236,10 @@ class HostSample(Event):
     host_id: HostId
     host: Annotated[str, Field(min_length=1, max_length=256, description="The host's name: a label, it may change.")]
     labels: Annotated[dict[str, str], Field(max_length=64)] = {}
-    seq: Annotated[Count, Field(description="Counts this host's events; a gap is a loss.")] = 0
+    seq: Annotated[Count, Field(description="Counts this host's events; a gap within a run is a loss.")] = 0
+    run: Annotated[
+        Count, Field(description="`seq` of the first event of this run of the agent; 0 where that is not known.")
+    ] = 0
     agent: AgentState | None = None
     system: System | None = None
     cpu: Cpu | None = None

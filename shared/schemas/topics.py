@@ -27,5 +27,8 @@ ANOMALIES = Topic("lapwing.anomalies.v1", "scores and anomalies (HostScore, Anom
 ALERTS = Topic("lapwing.alerts.v1", "alert transitions and deliveries (Alert, Delivery)", 7 * 24 * 3600 * 1000)
 CONTROL = Topic("lapwing.control.v1", "silences, acknowledgements, feedback", compacted=True)
 
+SPOOLED_HEADER = "lapwing-spooled"
+"""On messages of METRICS whose events waited on the agent's disk: they are of the past, not of now."""
+
 EVENT_TOPICS = (METRICS, LOGS, ANOMALIES, ALERTS)
 ALL_TOPICS = (*EVENT_TOPICS, *(t.dlq for t in EVENT_TOPICS), CONTROL)

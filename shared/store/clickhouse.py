@@ -37,6 +37,14 @@ _SESSION = {
     "compile_aggregate_expressions": 0,
 }
 
+_ENGINE = {
+    # An engine of our own is told of every insert at once; in between it would look at each table twice a second.
+    "background_processing_pool_thread_sleep_seconds_if_nothing_to_do": 5,
+    "background_streaming_processing_pool_thread_sleep_seconds_if_nothing_to_do": 60,
+    # How often it looks at its own memory; every 50 ms unless told.
+    "memory_worker_period_ms": 1000,
+}
+
 _LINES = {
     "input_format_skip_unknown_fields": 1,
     "input_format_null_as_default": 1,
@@ -235,7 +243,7 @@ def _connected(address: Address, database: str) -> Any:
             address.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise StoreError(f"cannot write to {address.path}: {error.strerror}", permanent=True) from None
-        arguments |= {"interface": "chdb", "path": str(address.path)}
+        arguments |= {"interface": "chdb", "path": str(address.path), "chdb_options": _ENGINE}
     else:
         arguments |= {
             "host": address.host,

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.bus import stream
 from shared.bus.kafka import publisher
 from shared.bus.port import BusError, Message
 from shared.bus.stream import STOP_WITHIN, StreamService, batches, stream_app
+from shared.runtime import selfmetrics
 from shared.runtime.settings import Settings
 from shared.schemas.topics import ALL_TOPICS, Topic
 from tests.support.broker import TestBus, embedded_broker, settings_for
@@ -266,6 +268,96 @@ async def test_a_group_that_stands_still_is_ended(bus: TestBus, monkeypatch: pyt
         await publish(bus.settings, topic, "b")
         with pytest.raises(BusError, match=r"has stood still for 0\.5 s with 1 messages to read"):
             await asyncio.wait_for(watching, 10)
+
+
+async def test_a_group_whose_commits_stand_still_is_ended(bus: TestBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LOOK_EVERY", 0.2)
+    monkeypatch.setattr(stream, "STALLED_AFTER", 1.0)
+    topic, notebook = await bus.topic(partitions=1), Notebook()
+    async with processing(bus, bus.name(), [topic], notebook) as service:
+
+        async def refused(_: object) -> bool:  # as when the coordinator refuses: Faust believes it has committed
+            return False
+
+        monkeypatch.setattr(service._app.consumer, "_commit", refused)
+        watching = asyncio.create_task(service.watch())
+        await publish(bus.settings, topic, "a", "b")
+        with pytest.raises(BusError, match=r"has committed nothing for 1 s with 2 messages handled"):
+            await asyncio.wait_for(watching, 20)
+    assert notebook.values == ["a", "b"]
+
+
+async def test_commits_that_move_keep_it_going(bus: TestBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LOOK_EVERY", 0.1)
+    monkeypatch.setattr(stream, "STALLED_AFTER", 8.0)  # the first commit takes two COMMIT_SECONDS
+    topic, notebook = await bus.topic(partitions=1), Notebook()
+    async with processing(bus, bus.name(), [topic], notebook) as service:
+        watching = asyncio.create_task(service.watch())
+        await publish(bus.settings, topic, "a")
+
+        async def committed() -> bool:
+            return (await service._committed())[topic.name, 0] == 1
+
+        await eventually(committed)
+        assert not watching.done()
+        watching.cancel()
+
+
+async def test_a_topic_deleted_and_made_anew_is_read_from_its_beginning(
+    bus: TestBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if bus.kind == "embedded":
+        pytest.skip("the embedded broker deletes no topics")
+    monkeypatch.setattr(stream, "LOOK_EVERY", 0.2)
+    monkeypatch.setattr(stream, "METADATA_SECONDS", 1.0)
+    topic, notebook = await bus.topic(partitions=1), Notebook()
+    async with processing(bus, bus.name(), [topic], notebook) as service:
+        watching = asyncio.create_task(service.watch())
+        await publish(bus.settings, topic, *(f"old {n:02}" for n in range(20)))
+        await eventually(lambda: len(notebook.seen) == 20)
+        await delete_topic(bus.settings, topic)
+        await bus.made_anew(topic, partitions=1)
+        await publish(bus.settings, topic, *(f"new {n}" for n in range(5)))
+        await eventually(lambda: notebook.values[:5] == [f"new {n}" for n in range(5)], within=60)
+
+        async def committed() -> bool:
+            return (await service._committed())[topic.name, 0] == 5
+
+        await eventually(committed)
+        await eventually(lambda: service.lag() == 0)
+        assert not watching.done()
+        watching.cancel()
+    assert len(notebook.seen) == 25, "and each message once"
+
+
+async def delete_topic(settings: Settings, topic: Topic) -> None:
+    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
+    await client.start()
+    try:
+        await client.delete_topics([topic.name])
+
+        async def gone() -> bool:
+            return topic.name not in await client.list_topics()
+
+        await eventually(gone)
+    finally:
+        await client.close()
+
+
+async def test_lag_and_age_are_metrics_by_group_and_topic(bus: TestBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "LOOK_EVERY", 0.1)
+    topic, group, notebook = await bus.topic(partitions=1), bus.name(), Notebook()
+    labels = (f"lapwing-{group}", topic.name)
+    notebook.error = Away("the store is away")
+    async with processing(bus, group, [topic], notebook) as service:
+        watching = asyncio.create_task(service.watch())
+        await publish(bus.settings, topic, *"abc")
+        await eventually(lambda: selfmetrics.BUS_LAG.value(*labels) == 3)
+        await eventually(lambda: (selfmetrics.BUS_OLDEST_SECONDS.value(*labels) or 0) > 1)
+        notebook.error = None
+        await eventually(lambda: selfmetrics.BUS_LAG.value(*labels) == 0)
+        await eventually(lambda: selfmetrics.BUS_OLDEST_SECONDS.value(*labels) == 0)
+        watching.cancel()
 
 
 async def test_a_handler_that_waits_for_hours_is_not_standing_still(

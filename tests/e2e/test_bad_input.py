@@ -60,7 +60,7 @@ def test_a_port_that_is_none_is_refused(port: str, tmp_path: Path) -> None:
     "command",
     ["up", "agent", "ingest", "detector", "alerter", "api", "migrate", "topics", "config show", "config check",
      "alert test", "user add", "user passwd", "user list", "user disable", "token create", "token list",
-     "token revoke"],
+     "token revoke", "dlq list", "dlq show", "dlq retry", "dlq drop"],
 )  # fmt: skip
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     done = lapwing(*command.split(), "--help")

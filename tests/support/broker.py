@@ -44,12 +44,15 @@ class TestBus:
 
     async def topic(self, partitions: int = 2, *, compacted: bool = False) -> Topic:
         topic = Topic(f"test.{uuid4().hex}", "a test", compacted=compacted)
+        await self.made_anew(topic, partitions)
+        return topic
+
+    async def made_anew(self, topic: Topic, partitions: int = 2) -> None:
         if self.embedded:
             self.embedded.create_topic(topic.name, partitions)
         else:
             kafka = self.settings.kafka.model_copy(update={"partitions": partitions})
             await admin(kafka).create([topic])
-        return topic
 
     def name(self) -> str:
         return f"test-{uuid4().hex[:8]}"

@@ -20,7 +20,7 @@ import jwt
 from services.api import messages
 from services.api.auth.passwords import Passwords, generated
 from services.api.auth.principal import ROLES, Principal, Role, scoped
-from services.api.auth.records import ApiToken, User
+from services.api.auth.records import HOST, ApiToken, User
 from services.api.auth.vault import REVOKED, SIGNING_KEY, Contents, Vault
 from services.api.errors import conflict, not_found, unauthorized
 from shared.runtime.clock import Clock
@@ -163,9 +163,11 @@ class Accounts:
         return list(self._contents.tokens.values())
 
     async def create_token(
-        self, name: str, scopes: tuple[str, ...], created_by: str, expires_at: int | None
+        self, name: str, scopes: tuple[str, ...], created_by: str, expires_at: int | None, host_id: str | None = None
     ) -> tuple[ApiToken, str]:
-        """The record, and the token itself, which is never to be had again."""
+        """The record, and the token itself, which is never to be had again. ``host_id``: whose events it may post."""
+        if host_id:
+            scopes = (*scopes, HOST + host_id)
         token_id, secret = secrets.token_hex(8), secrets.token_hex(24)
         now = self._clock.now_ms()
         token = ApiToken(token_id, name, _digest(secret), scopes, created_by, now, expires_at, False, now)
@@ -250,6 +252,7 @@ class Accounts:
             token.token_id,
             scoped(token.scopes),
             expires_ms=never if token.expires_at is None else token.expires_at,
+            host_id=token.host_id,
         )
 
     def _session(self, credential: str) -> Principal | None:

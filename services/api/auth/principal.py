@@ -20,7 +20,10 @@ _NEVER_MS = 1 << 62
 
 @dataclass(frozen=True)
 class Principal:
-    """``name`` is a user's name, or an API token's id; ``session_id`` is there for logins only."""
+    """``name`` is a user's name, or an API token's id; ``session_id`` is there for logins only.
+
+    ``host_id``: the only host whose events a token may hand in; empty for any.
+    """
 
     kind: Literal["user", "token", "local"]
     name: str
@@ -28,6 +31,7 @@ class Principal:
     role: Role | None = None
     expires_ms: int = _NEVER_MS
     session_id: str = ""
+    host_id: str = ""
 
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions

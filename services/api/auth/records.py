@@ -30,8 +30,13 @@ class User:
         }
 
 
+HOST = "host:"
+
+
 @dataclass(frozen=True)
 class ApiToken:
+    """A scope ``host:ID`` narrows ``ingest`` to the events of one host."""
+
     token_id: str
     name: str
     secret_hash: str
@@ -42,12 +47,18 @@ class ApiToken:
     revoked: bool
     version: int
 
+    @property
+    def host_id(self) -> str:
+        """Empty for any host."""
+        return next((s.removeprefix(HOST) for s in self.scopes if s.startswith(HOST)), "")
+
     def shown(self, now_ms: int) -> dict[str, Any]:
         expired = self.expires_at is not None and self.expires_at <= now_ms
         return {
             "id": self.token_id,
             "name": self.name,
-            "scopes": list(self.scopes),
+            "scopes": [s for s in self.scopes if not s.startswith(HOST)],
+            "host": self.host_id or None,
             "created_by": self.created_by,
             "created_at": times.iso(self.created_at),
             "expires_at": None if self.expires_at is None else times.iso(self.expires_at),

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api import shapes
+from services.api import messages, shapes
 from services.api.ask import Ask
 from services.api.auth.accounts import USERNAME
+from services.api.errors import bad_parameter
 from services.api.responses import ok
 from services.api.route import Route
 from services.api.routes.session import Password
+from shared.schemas.base import HostId
 
 Role = Literal["viewer", "operator", "admin"]
 _DAY_MS = 86_400_000
@@ -42,6 +44,7 @@ class TokenWish(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=128)]
     scopes: Annotated[list[Literal["read", "act", "admin", "ingest"]], Field(min_length=1, max_length=4)] = ["read"]
     expires_in_days: Annotated[float, Field(gt=0, le=36_500)] | None = 365
+    host: HostId | None = None
 
 
 async def users(ask: Ask) -> Response:
@@ -73,9 +76,11 @@ async def tokens(ask: Ask) -> Response:
 async def create_token(ask: Ask) -> Response:
     ask.query()
     wish = await ask.body(TokenWish)
+    if wish.host and wish.scopes != ["ingest"]:
+        raise bad_parameter("host", messages.HOST_BOUND_SCOPE)
     expires = None if wish.expires_in_days is None else ask.now_ms + round(wish.expires_in_days * _DAY_MS)
     by = ask.principal.shown if ask.principal else ""
-    record, token = await ask.deps.accounts.create_token(wish.name, tuple(wish.scopes), by, expires)
+    record, token = await ask.deps.accounts.create_token(wish.name, tuple(wish.scopes), by, expires, wish.host)
     return ok(record.shown(ask.now_ms) | {"token": token}, ask.language)
 
 
@@ -90,6 +95,7 @@ _TOKEN = {
     "id": "0f1e2d3c4b5a6978",
     "name": "grafana",
     "scopes": ["read"],
+    "host": None,
     "created_by": "admin",
     "created_at": "2026-02-01T12:00:00Z",
     "expires_at": "2027-02-01T12:00:00Z",
@@ -146,6 +152,7 @@ ROUTES = [
         example=_TOKEN | {"token": "lw_0f1e2d3c4b5a6978_…"},
         body=TokenWish,
         body_example={"name": "grafana", "scopes": ["read"], "expires_in_days": 365},
+        description="With `host` (its id) a token of the scope `ingest` may hand in that host's events only.",
         refusals=(503,),
     ),
     Route(

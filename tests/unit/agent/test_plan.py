@@ -11,7 +11,7 @@ from shared.schemas.sample import HostSample
 def test_every_section_of_the_schema_has_its_collector_and_interval() -> None:
     settings = AgentSettings(interval=2.0, processes_interval=10.0, disks_interval=30.0, gpu_interval=1.0)
     probes = {p.section: p for p in plan.planned(settings, plan.collectors(settings, HostPaths()))}
-    envelope = {"schema_version", "kind", "event_id", "ts", "host_id", "host", "labels", "seq", "agent"}
+    envelope = {"schema_version", "kind", "event_id", "ts", "host_id", "host", "labels", "seq", "run", "agent"}
     assert set(probes) == set(HostSample.model_fields) - envelope
     assert {name for name, p in probes.items() if p.background} == {"disks", "gpus", "temperatures", "system"}
     assert {name: p.every for name, p in probes.items() if p.every > 1} == {

@@ -71,8 +71,11 @@ async def test_an_event_says_whose_it_is_and_when(build: Callable[..., Sampler],
         "host": "web-3",
         "labels": {"env": "test"},
         "seq": 1,
+        "run": 1,
         "load": {"calls": 1},
     }
+    again = json.loads(await sampler.tick(1))
+    assert (again["seq"], again["run"]) == (2, 1), "the run is named by its first number"
 
 
 async def test_each_section_has_its_own_interval(build: Callable[..., Sampler]) -> None:

@@ -99,3 +99,63 @@ def test_a_broker_that_is_away_is_an_excuse() -> None:
     it.excused()
     assert not it.stalled(100)
     assert it.stalled(160)
+
+
+def test_lag_and_the_oldest_message_at_work_are_known_by_topic() -> None:
+    it = Progress(60)
+    it.assigned({P, Q})
+    it.measured({P: 5, Q: 7}, {P: 0, Q: 0})
+    it.begun([Message(*P, 0, None, None, 2000), Message(*P, 1, None, None, 1500), Message(*Q, 0, None, None, 1000)])
+    assert it.lag_of_topics() == {"metrics": 12}
+    assert it.oldest_of_topics() == {"metrics": 1000}
+    it.finished([Message(*Q, 0, None, None, 1000)], handled=True)
+    assert it.lag_of_topics() == {"metrics": 11}
+    assert it.oldest_of_topics() == {"metrics": 2000}
+
+
+def handled(count: int) -> Progress:
+    it = reading(end=count)
+    it.begun()
+    it.finished(batch(*range(count)), handled=True)
+    return it
+
+
+def test_commits_that_stand_still_are_noticed_although_everything_was_handled() -> None:
+    it = handled(5)
+    it.committed({P: 2}, now=0)
+    it.committed({P: 2}, now=59)
+    assert it.uncommitted(59) == 0
+    assert it.uncommitted(60) == 3 and not it.stalled(60)
+
+
+def test_commits_are_waited_for_also_while_a_handler_is_at_work() -> None:
+    it = handled(5)
+    it.committed({P: 2}, now=0)
+    it.begun()
+    assert it.uncommitted(60) == 3
+
+
+def test_commits_that_move_or_have_arrived_are_no_trouble() -> None:
+    moving = handled(5)
+    for now, offset in enumerate([1, 2, 3, 4]):
+        moving.committed({P: offset}, now * 50.0)
+        assert moving.uncommitted(now * 50.0) == 0
+    done = handled(5)
+    done.committed({P: 2}, now=0)
+    done.committed({P: 5}, now=10)
+    assert done.uncommitted(1000) == 0
+
+
+def test_what_is_to_be_committed_is_another_members_business_after_a_rebalance() -> None:
+    it = handled(5)
+    it.committed({P: 2}, now=0)
+    it.assigned({P})
+    assert it.uncommitted(1000) == 0
+
+
+def test_a_partition_made_anew_begins_with_nothing_read() -> None:
+    it = handled(5)
+    assert it.reached(P) == 5
+    it.forgotten(P)
+    it.measured({P: 2}, {P: 0})
+    assert it.lag() == 2 and not it.handled(P, 1) and it.reached(P) == 0

@@ -1,0 +1,116 @@
+"""What agents post, on its way to the bus: let go of only once the broker, or the store behind it, has it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from services.api import messages
+from services.api.buckets import Buckets
+from services.api.errors import ApiError, unavailable
+from services.api.posted import Outgoing, Sorter
+from shared.bus.port import BusError, Publisher, Receipt, Stored
+from shared.runtime.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SPOOLED_HEADER = "lapwing-spooled"
+STORED_WITHIN = 15.0  # seconds an answer waits for the store
+LOOK_AGAIN = 0.05
+BODIES_AT_ONCE = 2  # of the largest size, in memory
+RETRY_AFTER = 2
+REFUSED_RETRY_AFTER = 30
+
+
+class Intake:
+    """Without a publisher it answers that the bus is away."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.sorter = Sorter(settings)
+        self.buckets = Buckets(settings.api.ingest_events_per_second)
+        self.room = Room(BODIES_AT_ONCE * settings.api.ingest_max_bytes)
+        self._publisher: Publisher | None = None
+        self._stored: Stored | None = None
+        self._stored_within = STORED_WITHIN
+
+    def open(self, publisher: Publisher, stored: Stored | None = None, *, stored_within: float = STORED_WITHIN) -> None:
+        """With ``stored``, the broker forgets: its word alone is not enough."""
+        self._publisher, self._stored, self._stored_within = publisher, stored, stored_within
+
+    async def publish(self, outgoing: Sequence[Outgoing], *, spooled: bool) -> None:
+        """A normal return guarantees that the broker has every message (and, with ``stored``, the store).
+
+        Raises ``ApiError`` 503 otherwise; some of the messages may have been published then, and publishing them
+        again is harmless.
+        """
+        headers = {SPOOLED_HEADER: b"1"} if spooled else None
+        by_host: dict[tuple[str, str], list[Outgoing]] = defaultdict(list)
+        for message in outgoing:
+            by_host[message.topic.name, message.host_id].append(message)
+        work = [self._in_order(ours, headers) for ours in by_host.values()]
+        outcomes = await asyncio.gather(*work, return_exceptions=True)
+        receipts: list[Receipt] = []
+        for outcome in outcomes:
+            if isinstance(outcome, BusError):
+                raise _away(outcome)
+            if isinstance(outcome, BaseException):
+                raise outcome
+            receipts += outcome
+        await self._until_stored(receipts)
+
+    async def _in_order(self, outgoing: Sequence[Outgoing], headers: Mapping[str, bytes] | None) -> list[Receipt]:
+        if self._publisher is None:
+            raise BusError("the API is starting")
+        return [await self._publisher.publish(m.topic, m.host_id, m.value, headers) for m in outgoing]
+
+    async def _until_stored(self, receipts: Sequence[Receipt]) -> None:
+        if self._stored is None:
+            return
+        stored = self._stored
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._stored_within
+        waiting = [r for r in receipts if not stored(r)]
+        while waiting:
+            if loop.time() >= until:
+                raise unavailable(messages.NOT_STORED_YET, RETRY_AFTER)
+            await asyncio.sleep(LOOK_AGAIN)
+            waiting = [r for r in waiting if not stored(r)]
+
+
+class Room:
+    """How many bytes of bodies may be in memory together."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    @contextmanager
+    def held(self) -> Iterator[Held]:
+        held = Held(self)
+        try:
+            yield held
+        finally:
+            held.grow_to(0)
+
+    def take(self, size: int) -> None:
+        """Raises ``ApiError`` 503 where there is no more room."""
+        if size > self._left:
+            raise unavailable(messages.BUSY, RETRY_AFTER)
+        self._left -= size
+
+
+class Held:
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._size = 0
+
+    def grow_to(self, size: int) -> None:
+        self._room.take(size - self._size)
+        self._size = size
+
+
+def _away(error: BusError) -> ApiError:
+    log.warning("posted events could not be published", extra={"reason": str(error)})
+    return unavailable(messages.BUS_AWAY, REFUSED_RETRY_AFTER if error.permanent else RETRY_AFTER)
