@@ -55,7 +55,6 @@ RETENTION = {
     "alert_events": ("ts", "event_days"),
     "deliveries": ("ts", "event_days"),
     "logs": ("ts", "log_days"),
-    "dead_letters": ("failed_at", "event_days"),
 }
 """Table -> its column of time, and the setting that says for how many days it is kept."""
 
