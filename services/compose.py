@@ -62,8 +62,8 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
     parts: list[Service] = [_Claim(data_dir)]
     if list(names) == [STORE_FRONT]:
         data_dir.claim(names)
-        engine, front = _store_front(settings)
-        return Product(settings, [*parts, engine, _Schema(settings), front], health)
+        engine, door = _store_front(settings)
+        return Product(settings, [*parts, engine, _Schema(settings), door], health)
     kind = settings.kafka.bootstrap_servers
     if set(names) == {"agent"} and settings.agent.url:
         data_dir.claim(names)  # it posts, and needs no broker

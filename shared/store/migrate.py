@@ -47,7 +47,6 @@ RETENTION = {
     "rollup_1h": ("ts", "hour_days"),
     "arrivals": ("ts", _RAW),
     "agent_drops": ("hour", _RAW),
-    "dead_letters": ("ts", "hour_days"),
     "completeness": ("hour", "hour_days"),
     "scores": ("ts", "event_days"),
     "anomalies": ("started_at", "event_days"),
