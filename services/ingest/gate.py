@@ -15,7 +15,7 @@ from typing import NamedTuple
 from services.ingest.dead_letters import DeadLetter
 from services.ingest.ledger import LATE_MS, Notes
 from shared.bus.port import Message
-from shared.schemas.base import Event
+from shared.schemas.base import SCHEMA_VERSION, Event
 from shared.schemas.codec import BadLine, Decoder, twin
 from shared.schemas.topics import SPOOLED_HEADER
 
@@ -86,6 +86,9 @@ class Gate:
                     if line and not line.isspace():
                         out.dead.append(DeadLetter(message, line, number, "decode", self._reason(line)))
                     continue
+                if event.schema_version > SCHEMA_VERSION:
+                    out.dead.append(DeadLetter(message, line, number, "decode", _too_new(event.schema_version)))
+                    continue
                 ts = event.ts
                 if not earliest <= ts <= latest:
                     out.dead.append(DeadLetter(message, line, number, "time", _untimely(ts, now_ms, latest)))
@@ -105,6 +108,11 @@ class Gate:
     def _reason(self, line: bytes) -> str:
         found = next(self._decoder.lines(line), None)
         return found.reason if isinstance(found, BadLine) else "the line is not an event"
+
+
+def _too_new(version: int) -> str:
+    """What a newer version calls by the same name may mean something else."""
+    return f"schema_version {version} is newer than {SCHEMA_VERSION}, the newest known here: upgrade ingest, then retry"
 
 
 def _untimely(ts: int, now_ms: int, latest: int) -> str:

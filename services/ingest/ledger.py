@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import msgspec
@@ -65,8 +64,6 @@ async def store_notes(store: Store, notes: Notes, dead: Sequence[DeadLetter]) ->
 
     Raises ``StoreError``.
     """
-    if dead:
-        await _insert(store, "dead_letters", [_dead_row(letter) for letter in dead])
     gone = {id(letter.line) for letter in dead}
     arrivals = [a for a in notes.arrivals if id(a.line) not in gone]
     if arrivals:
@@ -102,16 +99,6 @@ def _arrival_row(a: Arrival) -> dict[str, Any]:
         "run": a.run,
         "late_ms": a.late_ms,
         "backfilled": int(a.backfilled),
-    }
-
-
-def _dead_row(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "ts": _seconds(max(0, min(letter.message.timestamp_ms, LATEST_MS))),
-        "host_id": letter.key,
-        "line_hash": int.from_bytes(blake2b(letter.line, digest_size=8).digest(), "big"),
-        "number": letter.number,
-        "stage": letter.stage,
     }
 
 

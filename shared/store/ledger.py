@@ -63,7 +63,8 @@ FROM
     UNION ALL
     SELECT host_id, 0, 0, 0, 0, map(), count() AS refused
     FROM dead_letters FINAL
-    WHERE ts >= toDateTime64({since:UInt32}, 3, 'UTC') AND ts < toDateTime64({until:UInt32}, 3, 'UTC')
+    WHERE topic = 'lapwing.metrics.v1' AND state != 'retried'
+        AND sent_at >= toDateTime64({since:UInt32}, 3, 'UTC') AND sent_at < toDateTime64({until:UInt32}, 3, 'UTC')
     GROUP BY host_id
 )
 GROUP BY host_id

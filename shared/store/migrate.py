@@ -47,7 +47,6 @@ RETENTION = {
     "rollup_1h": ("ts", "hour_days"),
     "arrivals": ("ts", _RAW),
     "agent_drops": ("hour", _RAW),
-    "dead_letters": ("ts", "hour_days"),
     "completeness": ("hour", "hour_days"),
     "scores": ("ts", "event_days"),
     "anomalies": ("started_at", "event_days"),
@@ -55,6 +54,7 @@ RETENTION = {
     "alert_events": ("ts", "event_days"),
     "deliveries": ("ts", "event_days"),
     "logs": ("ts", "log_days"),
+    "dead_letters": ("failed_at", "event_days"),
 }
 """Table -> its column of time, and the setting that says for how many days it is kept."""
 

@@ -62,6 +62,9 @@ _DATA = {
 }
 """What the data alone can bring about."""
 
+_NO_CLICKHOUSE = ("Unexpected response to server version query", "BadStatusLine", "HTTP status 404", "HTTP status 405")
+"""In the client's own errors. Temporary all the same: a proxy may say so while the server behind it is away."""
+
 _UNKNOWN_DATABASE = 81
 _AUTHENTICATION = {192, 193, 194, 516}
 
@@ -95,6 +98,10 @@ def refusal(error: Exception, where: str) -> StoreError:
     if code in _AUTHENTICATION:
         return StoreError(
             f"ClickHouse at {where} refuses this user or password; check LAPWING_CLICKHOUSE__DSN", permanent=True
+        )
+    if code is None and any(sign in text for sign in _NO_CLICKHOUSE):
+        return StoreError(
+            f"what answers at {where} is not ClickHouse's HTTP interface; check LAPWING_CLICKHOUSE__DSN ({short(text)})"
         )
     if code is None:
         return StoreError(f"ClickHouse at {where} cannot be reached: {short(text)}", permanent=_is_ours(error))

@@ -184,7 +184,7 @@ async def test_a_store_with_data_is_upgraded(empty_store: Settings) -> None:  # 
     old = message(sample(1, 7, 0)).value
     assert old is not None
     await store.insert_lines("landing_metrics", old)
-    assert "0006_completeness" in await migrate(empty_store, store)
+    assert "0007_completeness" in await migrate(empty_store, store)
     road = Road(store, empty_store)
     await road.bring(message(sample(3, 9, 0)), message(sample(4, 257, 257)))
     assert await store.query("SELECT seq, run, cpu_count FROM samples ORDER BY ts") == [

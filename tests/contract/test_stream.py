@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import ConsumerRecord
+from faust.types.tuples import Message as FaustMessage
 
 from shared.bus import stream
 from shared.bus.kafka import publisher
@@ -188,6 +191,36 @@ async def test_only_the_batch_that_failed_comes_again(bus: TestBus) -> None:
         await eventually(lambda: second.values and second.values[-1] == "29")
     assert handled == [f"{i:02}" for i in range(10)]
     assert second.values == [f"{i:02}" for i in range(10, 30)]
+
+
+async def test_while_nothing_can_be_stored_no_more_is_held_than_fits_the_buffers(bus: TestBus) -> None:
+    """Counted in messages: what the client and Faust have taken off the wire and nobody has finished with."""
+    topic, notebook, many = await bus.topic(partitions=2), Notebook(), 40_000
+    notebook.error = Away("the store is away")
+    async with processing(bus, bus.name(), [topic], notebook, size=500):
+        out = publisher(bus.settings.kafka, "test")
+        await out.start()
+        most = 0
+        for start in range(0, many, 2000):
+            await asyncio.gather(*(out.publish(topic, f"{n}", b"%d" % n) for n in range(start, start + 2000)))
+            most = max(most, held())
+        await out.stop()
+        attempts = notebook.attempts
+        await eventually(lambda: notebook.attempts >= attempts + 2)
+        assert 500 <= held() <= most + MOST_HELD // 2, "it stays so while the outage lasts"
+        assert most <= MOST_HELD
+        print("HELD", bus.kind, most, held())
+        notebook.error = None
+        await eventually(lambda: len(notebook.seen) >= many, within=90)
+        assert {m.value for m in notebook.seen} == {b"%d" % n for n in range(many)}
+
+
+MOST_HELD = 12_000
+
+
+def held() -> int:
+    gc.collect()
+    return sum(type(o) is ConsumerRecord or isinstance(o, FaustMessage) for o in gc.get_objects())
 
 
 async def test_any_other_error_ends_the_service_and_loses_nothing(bus: TestBus) -> None:

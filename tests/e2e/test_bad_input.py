@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,6 +159,38 @@ def test_what_cannot_be_reached_or_used_is_one_clear_line(
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nWelcome",
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnope",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+    ],
+    ids=["a web server", "a web server that knows no such path", "no web server"],
+)
+def test_an_address_where_something_else_answers_is_said_in_words(greeting: bytes, tmp_path: Path) -> None:
+    def answer() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(greeting)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        done = lapwing(
+            "migrate", LAPWING_DATA_DIR=str(tmp_path), LAPWING_CLICKHOUSE__DSN=f"http://u:secret@{address}/lapwing"
+        )
+        listener.shutdown(socket.SHUT_RDWR)
+    assert done.returncode == 1
+    assert f"what answers at {address} is not ClickHouse's HTTP interface" in done.stderr
+    assert "Traceback" not in done.stderr and "secret" not in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -59,9 +59,11 @@ def clock() -> ManualClock:
 
 
 @asynccontextmanager
-async def ingesting(settings: Settings, clock: ManualClock, **fakes: Any) -> AsyncIterator[Service]:
+async def ingesting(
+    settings: Settings, clock: ManualClock, *, session_timeout: float = 1.5, **fakes: Any
+) -> AsyncIterator[Service]:
     # The embedded broker makes a group wait for about a session before a new member may join.
-    service = build(settings, clock=clock, session_timeout=1.5, **fakes)
+    service = build(settings, clock=clock, session_timeout=session_timeout, **fakes)
     watching: asyncio.Task[None] | None = None
     try:
         await service.start()

@@ -59,6 +59,7 @@ def test_lines_are_grouped_by_day_since_a_day_is_a_partition() -> None:
     [
         (b"\x00garbage", "JSON"),
         (b"[]", "object"),
+        (line(schema_version=2), "schema_version 2 is newer than 1"),
         (b"null", "object"),
         (line(host_id=""), "host_id"),
         (line(host_id=None), "host_id"),

@@ -99,19 +99,6 @@ PARTITION BY toYYYYMM(hour)
 ORDER BY (hour, host_id, run, reason)
 SETTINGS ttl_only_drop_parts = 1;
 
--- Lines of host samples that were refused; the lines themselves are on the dead letter topic. `host_id` and `ts` are the
--- message's key and time. Not partitioned, since a message may claim any time.
-CREATE TABLE IF NOT EXISTS dead_letters
-(
-    ts DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    host_id String CODEC(ZSTD(1)),
-    line_hash UInt64 CODEC(ZSTD(1)),
-    number UInt32 CODEC(ZSTD(1)) COMMENT 'of the line within its message',
-    stage LowCardinality(String) CODEC(ZSTD(1))
-)
-ENGINE = ReplacingMergeTree
-ORDER BY (host_id, ts, line_hash, number);
-
 -- Recomputed with the hour rollups, and like them: of two computations the one that saw more samples wins, then the later.
 -- `dropped` is cumulative over the run.
 CREATE TABLE IF NOT EXISTS completeness
@@ -175,8 +162,9 @@ FROM
         WINDOW earlier AS (PARTITION BY host_id, run ORDER BY hour ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     )
     UNION ALL
-    SELECT toStartOfHour(ts) AS hour, host_id, 0, 0, 0, 0, map(), count() AS refused
+    SELECT toStartOfHour(sent_at) AS hour, host_id, 0, 0, 0, 0, map(), count() AS refused
     FROM dead_letters FINAL
+    WHERE topic = 'lapwing.metrics.v1' AND state != 'retried'
     GROUP BY hour, host_id
 )
 GROUP BY hour, host_id;
