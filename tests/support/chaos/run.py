@@ -31,6 +31,7 @@ NEWEST = (
 )
 NEWEST_OF_THE_AGENT = f"SELECT toUnixTimestamp64Milli(max(ts)) FROM samples WHERE NOT startsWith(host_id, '{PREFIX}')"
 
+TARGET = 15.0
 ROAD, API, AGENT = "road", "api", "agent"
 
 
@@ -79,8 +80,10 @@ class Report:
                 rows.append(
                     (f"recovery, {shown_by}", f"median {times[len(times) // 2]:.1f} s, slowest {times[-1]:.1f} s")
                 )
-        if slowest := self.recovery.slowest:
-            rows.append(("slowest recovery", f"{slowest[0]:.1f} s ({slowest[2]})"))
+        for took, _, deed in sorted(self.recovery.known, key=lambda one: -one[0])[:5]:
+            rows.append(("slowest recoveries", f"{took:.1f} s ({deed}, at {deed.at:g} s)"))
+        late = sum(took > TARGET for took, _, _ in self.recovery.known)
+        rows.append((f"over {TARGET:g} s", f"{late} of {len(self.recovery.known)}"))
         rows += [("not recovered", str(deed)) for deed, _ in self.recovery.waiting.values()]
         rows.append(("exit status", self.exit_status))
         width = max(len(name) for name, _ in rows)
