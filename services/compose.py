@@ -271,7 +271,7 @@ async def _until_there(what: str, attempt: Callable[[], Awaitable[object]]) -> N
     from shared.bus.port import BusError
     from shared.store.port import StoreError
 
-    for delay in backoff():
+    for delay in backoff(most=3.0):  # who waits is what others wait for
         try:
             await attempt()
             return
