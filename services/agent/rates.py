@@ -20,6 +20,8 @@ class Counters:
         self._before[key] = (now, counters)
         if before is None or now <= before[0] or len(before[1]) != len(counters):
             return None
+        if counters == before[1]:
+            return now - before[0], [0] * len(counters)
         growth = [b - a for a, b in zip(before[1], counters, strict=True)]
         if min(growth) < 0:
             return None
@@ -31,6 +33,8 @@ class Counters:
         if step is None:
             return [0.0] * len(counters)
         seconds, growth = step
+        if not any(growth):
+            return [0.0] * len(counters)
         return [round(g / seconds, 1) for g in growth]
 
     def keep_only(self, keys: Iterable[Hashable]) -> None:
