@@ -76,7 +76,13 @@ class Road:
         self.dead = Taken()
         self.rollups = Rollups(store, self.clock, max_age_ms=14 * 86_400_000)
         self._processor = Processor(
-            ROUTES[0], settings, self.clock, store, DeadLetters(self.dead, store, self.clock), self.rollups, State(self.clock)
+            ROUTES[0],
+            settings,
+            self.clock,
+            store,
+            DeadLetters(self.dead, store, self.clock),
+            self.rollups,
+            State(self.clock),
         )
 
     async def bring(self, *messages: Message) -> None:
