@@ -62,8 +62,7 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
     parts: list[Service] = [_Claim(data_dir)]
     if list(names) == [STORE_FRONT]:
         data_dir.claim(names)
-        engine, door = _store_front(settings)
-        return Product(settings, [*parts, engine, _Schema(settings), door], health)
+        return Product(settings, [*parts, *_served(settings, [_Schema(settings)])], health)
     kind = settings.kafka.bootstrap_servers
     if set(names) == {"agent"} and settings.agent.url:
         data_dir.claim(names)  # it posts, and needs no broker
@@ -83,10 +82,6 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         data_dir.claim(names)
     if kind != "embedded://" and set(names) - {"agent"}:
         parts.append(_Topics(settings))
-    front: list[Service] = []
-    if settings.store.beside_up and set(names) == set(SERVICES) and settings.clickhouse.dsn.startswith("chdb:"):
-        engine, *front = _store_front(settings)
-        parts.append(engine)
     if NEEDS_STORE & set(names):
         parts.append(_Schema(settings))
     if kind == "embedded://":
@@ -96,8 +91,10 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
             room = importlib.import_module(f"services.{name}.service")
             more = _owed(name, settings, clock, parts) if kind == "embedded://" else {}
             parts.append(room.build(settings, clock=clock, health=health, **more))
-    parts += front
     parts.append(Pulse(health, settings.data_dir, names))
+    if settings.store.beside_up and set(names) == set(SERVICES) and settings.clickhouse.dsn.startswith("chdb:"):
+        claim, *others = parts
+        parts = [claim, *_served(settings, others)]
     return Product(settings, parts, health)
 
 
@@ -120,12 +117,14 @@ def _stored(parts: list[Service]) -> Stored:
     return stored
 
 
-def _store_front(settings: Settings) -> tuple[Service, Service]:
-    """The engine must be opened before the schema's handle opens it, the door after the schema is there."""
+def _served(settings: Settings, parts: list[Service]) -> list[Service]:
+    """``parts`` with the store served around them: the engine is opened before anyone else opens it, so that it knows
+    the front's roles, and the door opens when the schema is there.
+    """
     from shared.store.front.service import EnginePart, StoreFront
 
     engine = EnginePart(settings)
-    return engine, StoreFront(settings, engine.engine)
+    return [engine, *parts, StoreFront(settings, engine.engine)]
 
 
 def _embed_broker(settings: Settings) -> tuple[Settings, Service]:

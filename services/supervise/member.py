@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 
 from services.supervise.relay import Relay
@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 BAD_INPUT = 2
 ATTEMPTS = 5
 KILLED_WITHIN = 0.5
+HANGS_AFTER = 60.0
+LOOK_EVERY = 10.0
 
 
 class MemberFailed(RuntimeError):
@@ -38,13 +40,24 @@ class Member:
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], environ: Mapping[str, str], relay: Relay, *, stop_within: float
+        self,
+        name: str,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        relay: Relay,
+        *,
+        stop_within: float,
+        silent: Callable[[], float | None] = lambda: None,
     ) -> None:
+        """``silent``: seconds since it was last known to make progress, ``None`` where nobody can tell. When it has
+        been silent for more than ``HANGS_AFTER``, it is killed.
+        """
         self.name = name
         self._command = list(command)
         self._environ = dict(environ)
         self._relay = relay
         self._stop_within = stop_within
+        self._silent = silent
         self._restarts = Restarts()
         self._process: asyncio.subprocess.Process | None = None
         self._ready = asyncio.Event()
@@ -130,16 +143,35 @@ class Member:
                 asyncio.create_task(self._relay.follow(self.name, process.stderr, "logged")),
             ]
             hearing = asyncio.create_task(self._hear(listener, died))
+            looking = asyncio.create_task(self._look(process, hearing))
             try:
                 ending = await process.wait()
             finally:
                 hearing.cancel()
-                await asyncio.wait({hearing})
+                looking.cancel()
+                await asyncio.wait({hearing, looking})
             # What it said last is worth waiting for, though a grandchild may keep the pipe open.
             await asyncio.wait(voices, timeout=1.0)
             return (hearing.result() if not hearing.cancelled() else None), ending
         finally:
             listener.close()
+
+    async def _look(self, process: asyncio.subprocess.Process, hearing: asyncio.Task[float]) -> None:
+        """Ends a process that hangs; while it is not ready it may well be waiting for others. Looks twice: after this
+        machine has slept, everybody seems silent once.
+        """
+        await asyncio.wait({hearing})
+        suspicious = False
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            silent = self._silent()
+            hangs = silent is not None and silent > HANGS_AFTER
+            if hangs and suspicious:
+                log.error("a service hangs, ending it", extra={"service": self.name, "seconds": round(silent or 0)})
+                with suppress(ProcessLookupError):
+                    process.kill()
+                return
+            suspicious = hangs
 
     async def _hear(self, listener: socket.socket, died: float | None) -> float:
         """When it said that it is ready."""

@@ -6,9 +6,11 @@ where those are processes of ours.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 from services.supervise.member import Member, Together
@@ -16,15 +18,16 @@ from services.supervise.relay import Relay
 from shared.broker.local import LocalKafka
 from shared.broker.ports import two_ports
 from shared.runtime.lifecycle import Service
+from shared.runtime.pulse import age
 from shared.runtime.settings import Settings
 from shared.store.clickhouse import address_of
 from shared.store.front.users import WRITER, users_of
 
 NAME = "lapwing"
-STAGES = (("broker", "store"), ("api",), ("ingest", "detector", "alerter"), ("agent",))
-"""Who is up before whom: what all need, who makes topics and tables, who reads, who writes."""
+STAGES = (("broker", "store", "agent"), ("api", "ingest", "detector", "alerter"))
+"""Who is up before whom: what the others need, and the agent, which needs nobody and should miss nothing."""
 
-STOP_WITHIN = {"broker": 1.6, "store": 1.6, "api": 1.0, "ingest": 1.7, "detector": 1.7, "alerter": 1.7, "agent": 0.8}
+STOP_WITHIN = {"broker": 1.9, "store": 1.9, "agent": 1.9, "api": 2.3, "ingest": 2.3, "detector": 2.3, "alerter": 2.3}
 """Seconds; the slowest of each stage together stay under what ``Runner`` gives to all."""
 
 COMMANDS = {"store": ("store", "serve")}
@@ -56,6 +59,8 @@ def plan(settings: Settings, environ: Mapping[str, str]) -> Plan:
         port = settings.store.port or two_ports(settings.data_dir / "run" / "store-ports")[0]
         at_store = {"LAPWING_CLICKHOUSE__DSN": settings.clickhouse.dsn, "LAPWING_STORE__PORT": str(port)}
         told["LAPWING_CLICKHOUSE__DSN"] = _dsn(settings, port)
+        for name in ("LAPWING_CLICKHOUSE__PASSWORD", "LAPWING_CLICKHOUSE__PASSWORD_FILE"):
+            told.pop(name, None)  # not of this store
     if told.get("LAPWING_LOG__FORMAT", "auto") == "auto":
         told["LAPWING_LOG__FORMAT"] = "text"
     told["LAPWING_API__PORT"] = str(settings.api.port)
@@ -76,7 +81,10 @@ def parts(plan: Plan, relay: Relay) -> list[Service]:
 def _member(name: str, plan: Plan, relay: Relay) -> Member:
     command = (sys.executable, "-m", "services", *COMMANDS.get(name, (name,)))
     environ = plan.store_environ if name == "store" else plan.environ
-    return Member(name, command, environ, relay, stop_within=STOP_WITHIN[name])
+    data_dir = Path(environ["LAPWING_DATA_DIR"])
+    return Member(
+        name, command, environ, relay, stop_within=STOP_WITHIN[name], silent=functools.partial(age, data_dir, name)
+    )
 
 
 def _dsn(settings: Settings, port: int) -> str:

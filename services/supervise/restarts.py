@@ -4,7 +4,7 @@ from __future__ import annotations
 
 FIRST = 0.5
 MOST = 10.0
-CALM = 30.0
+CALM = 10.0
 
 
 class Restarts:

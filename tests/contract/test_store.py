@@ -34,7 +34,7 @@ def front() -> Iterator[Front]:
 def on_server(front: Front, settings: Settings, **changes: Any) -> Settings:
     """The same database, asked for over HTTP."""
     database = settings.clickhouse.dsn.rpartition("=")[2]
-    clickhouse = {"dsn": f"http://default:{PASSWORD}@{front.address}/{database}", **changes}
+    clickhouse = {"dsn": f"http://lapwing:{PASSWORD}@{front.address}/{database}", **changes}
     return Settings.model_validate({"data_dir": settings.data_dir, "clickhouse": clickhouse})
 
 
@@ -137,7 +137,7 @@ async def test_a_server_that_is_away_is_waited_for(empty_store: Settings, front:
     assert await store.query("SELECT 1") == [(1,)]
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        dsn = f"http://default:{PASSWORD}@127.0.0.1:{nobody.getsockname()[1]}/lapwing"
+        dsn = f"http://lapwing:{PASSWORD}@127.0.0.1:{nobody.getsockname()[1]}/lapwing"
         nowhere = Settings.model_validate({"data_dir": settings.data_dir, "clickhouse": {"dsn": dsn}})
         with pytest.raises(StoreError, match="cannot be reached") as away:
             await open_store(nowhere, "test")

@@ -77,7 +77,8 @@ class Front:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         path, method, query = scope["path"], scope["method"], scope["query_string"]
         if path in _OPEN or (path == "/" and method in ("GET", "HEAD") and b"query=" not in query):
-            return await reply.whole(200, _OPEN.get(path, b"Ok.\n"))
+            await reply.whole(200, _OPEN.get(path, b"Ok.\n"))
+            return
         if path != "/":
             raise Refused(
                 BAD_ARGUMENTS, f"There is no handle {path[:100]}. Use / or /ping for health checks", status=404
@@ -119,7 +120,8 @@ class Front:
             if word == "INSERT" and not read_only:
                 insert = statement.insert_of(text)
                 if insert and not (insert.form == "Values" and request.parameters):
-                    return await self._insert(user, request, insert, text[insert.data_at :], body, reply)
+                    await self._insert(user, request, insert, text[insert.data_at :], body, reply)
+                    return
             text += await body.rest(LONGEST_QUESTION)
         try:
             question = text.decode()

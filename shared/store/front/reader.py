@@ -167,7 +167,5 @@ def _check_node(kind: str, rest: str, parent: str) -> None:
         first, _, second = lower.replace("`", "").partition(".")
         if first == "system" and second.partition(".")[0] not in _SYSTEM:
             raise Refused(DENIED, f"reader: Not enough privileges. Nothing is granted on {lower}")
-    elif "Apply" in kind or (
-        kind.startswith(("ShowProcess", "ShowAccess", "ShowGrants", "Kill", "Set")) and parent == ""
-    ):
+    elif "Apply" in kind:
         raise Refused(DENIED, f"reader: Not enough privileges for {kind}")

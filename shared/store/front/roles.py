@@ -6,7 +6,6 @@ reader's alone. What is not named in ``READABLE`` cannot be read, whatever table
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -65,4 +64,4 @@ def _write(file: Path, text: str) -> None:
     fresh = file.with_suffix(".new")
     fresh.write_text(text, encoding="utf-8")
     fresh.chmod(0o600)
-    os.replace(fresh, file)
+    fresh.replace(file)

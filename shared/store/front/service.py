@@ -26,8 +26,8 @@ class EnginePart:
         address = address_of(settings)
         if address.path is None:
             raise StoreError(
-                "`lapwing store serve` serves the embedded store; LAPWING_CLICKHOUSE__DSN names a server, which needs no "
-                "front",
+                "`lapwing store serve` serves the embedded store; LAPWING_CLICKHOUSE__DSN names a server, "
+                "which needs no front",
                 permanent=True,
             )
         self._settings = settings

@@ -43,7 +43,7 @@ class Victims:
     def said(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def process(self, target: str, within: float = 30.0) -> psutil.Process:
+    def process(self, target: str, within: float = 120.0) -> psutil.Process:
         """The one that bears this name now; waits while it is being started again."""
         assert self._process is not None
         deadline = time.monotonic() + within

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -29,8 +30,9 @@ async def member() -> AsyncIterator[Make]:
     made: list[Member] = []
     relay = Relay(["one", "two"], "text", io.StringIO(), io.StringIO())
 
-    def make(code: str, *arguments: str, name: str = "one", stop_within: float = 5.0) -> Member:
-        made.append(Member(name, [sys.executable, "-c", code, *arguments], os.environ, relay, stop_within=stop_within))
+    def make(code: str, *arguments: str, name: str = "one", stop_within: float = 5.0, **more: Any) -> Member:
+        command = [sys.executable, "-c", code, *arguments]
+        made.append(Member(name, command, os.environ, relay, stop_within=stop_within, **more))
         return made[-1]
 
     yield make
@@ -99,6 +101,41 @@ async def test_a_stopped_process_does_not_keep_the_others_up(member: Make) -> No
     process.suspend()
     await it.stop()
     assert not process.is_running()
+
+
+async def test_who_hangs_is_ended_and_started_again(member: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.supervise.member.LOOK_EVERY", 0.05)
+    silent = [0.0]
+    it = member(FOREVER, silent=lambda: silent[0])
+    await it.start()
+    first = it.pid
+    assert first
+    psutil.Process(first).suspend()
+    silent[0] = 61.0
+    await eventually(lambda: it.pid not in (None, first))
+
+
+async def test_silent_once_is_not_hanging(member: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.supervise.member.LOOK_EVERY", 0.01)
+    answers = [61.0, 3.0, 61.0, 3.0, 61.0, None]
+    it = member(FOREVER, silent=lambda: answers.pop(0) if answers else 0.0)
+    await it.start()
+    first = it.pid
+    await eventually(lambda: not answers)
+    assert it.pid == first
+
+
+async def test_who_is_not_ready_may_wait_for_others_as_long_as_it_takes(
+    member: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.supervise.member.LOOK_EVERY", 0.01)
+    it = member(f"import time; time.sleep(0.5); {READY} time.sleep(60)", silent=lambda: 61.0)
+    starting = asyncio.ensure_future(it.start())
+    await eventually(lambda: it.pid)
+    first = it.pid
+    await starting
+    assert it.pid == first
+    await eventually(lambda: it.pid not in (None, first), that="ready, it is judged")
 
 
 async def test_together_they_fail_with_the_name_of_who_failed(member: Make) -> None:
