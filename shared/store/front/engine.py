@@ -117,7 +117,7 @@ def answer(engine: Engine, user: str, request: Asked, text: str, *, read_only: b
     try:
         if user == READER:
             with refusing():
-                reader.check(handle, text)
+                reader.check(handle, text, request.parameters)
         form, streams = statement.format_of(text, request.form)
         if streams and statement.first_word(text) in ("SELECT", "WITH", "FROM") and "TOTALS" not in text.upper():
             return Answer(form, _streamed(handle, request, text, form), {})
