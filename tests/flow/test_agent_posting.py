@@ -213,6 +213,7 @@ async def test_events_refused_for_their_token_wait_until_there_is_a_good_one(
             await eventually(lambda: "the spool is empty again" in log.read_text(), within=60)
             process.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert not kept & spooled_numbers(tmp_path), "what was taken has left the disk"
 
         async def all_there() -> bool:
             return kept <= set(await numbers(stored))
