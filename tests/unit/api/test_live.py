@@ -174,7 +174,9 @@ def test_the_top_is_what_sorting_everything_would_give(
     everything = [(p, i, n) for i, percents in enumerate(disks) for n, p in enumerate(percents or [])]
     in_order = sorted(everything, key=lambda e: (-e[0] if greatest else e[0], e[1], e[2]))
     ranked = metric_values.top(live, "disk.percent", limit, greatest=greatest)
-    assert [(r.value, r.host.host_id, r.label) for r in ranked] == [(p, f"h{i}", f"/{n}") for p, i, n in in_order[:limit]]
+    assert [(r.value, r.host.host_id, r.label) for r in ranked] == [
+        (p, f"h{i}", f"/{n}") for p, i, n in in_order[:limit]
+    ]
 
 
 def test_every_metric_can_be_ranked_and_who_lacks_it_has_no_place() -> None:
