@@ -3,7 +3,8 @@
 ``python -m benchmarks.agent [seconds]``. Everybody samples once a second, processes included; ours sends to a broker
 (which runs in this process and is not counted), Glances exports to a file, Netdata keeps to itself. They run at the
 same time, so that whatever else the machine does happens to all of them alike, and each is measured with all its
-children, with about 100 processes on the machine and with about 1000.
+children, with about 100 processes on the machine and with about 1000. Before that everybody runs once for a moment: who
+compiles its own source as it starts is larger for it ever after, and an installation has done that.
 
 Glances is installed by pip into a directory that is thrown away. Netdata is used where it is installed
 (``apt-get install netdata``), and left out otherwise.
@@ -55,6 +56,7 @@ def main() -> None:
                 commands[name] = command(Path(directory))
             except NotHere as reason:
                 print(f"{name} is left out: {reason}\n", flush=True)
+        measured(commands, Path(directory), 1.0)
         rows = ["| | processes | CPU, % of a core | RSS, MB | ours is |", "|---|---|---|---|---|"]
         for crowd in (FEW, MANY):
             with processes(crowd - 10 * len(commands)):

@@ -24,6 +24,8 @@ from shared.runtime.version import VERSION
 
 T = TypeVar("T")
 
+SETTLED_AFTER = 10.0  # seconds
+
 SERVICE_HELP = {
     "agent": "measure this machine and publish what is found",
     "ingest": "write what is on the topics into ClickHouse",
@@ -176,13 +178,19 @@ def _agent(config: Settings, arguments: argparse.Namespace) -> int:
 
 async def _serve(config: Settings, names: Sequence[str]) -> int:
     allow_enough()
+    # What importing and the command line left behind goes before what is loaded next needs its place.
+    gc.collect()
     product = compose.build(config, names)
 
     def started() -> None:
         # What was loaded stays: the collector need not walk through it again, and what loading left behind may go.
         gc.collect()
         gc.freeze()
+        if names == ["agent"]:
+            gc.set_threshold(10_000)  # a tick makes a thousand objects and not one cycle
         _give_back_memory()
+        # Connections are made later, and leave something behind, too.
+        asyncio.get_running_loop().call_later(SETTLED_AFTER, _give_back_memory)
         if "api" in names:
             print(_banner(product), flush=True)
         if any(part.name == compose.STORE_FRONT for part in product.parts):

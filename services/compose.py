@@ -65,7 +65,8 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         return Product(settings, [*parts, *_served(settings, [_Schema(settings)])], health)
     kind = settings.kafka.bootstrap_servers
     if set(names) == {"agent"} and settings.agent.url:
-        data_dir.claim(names)  # it posts, and needs no broker
+        data_dir.claim(names)
+        kind = settings.agent.url  # it posts, and needs no broker
     elif kind in OWN_BROKERS:
         if set(names) != set(SERVICES):
             raise SettingsError(
@@ -102,7 +103,7 @@ def _owed(name: str, settings: Settings, clock: Clock, parts: list[Service]) -> 
     """What a broker that forgets owes a service: its past, and word of when a message is stored."""
     if name == "alerter":
         return _remembered(settings, clock)
-    if name in ("agent", "api"):
+    if name == "api" or (name == "agent" and not settings.agent.url):  # who posts is answered when it is kept
         return {"stored": _stored(parts)}
     return {}
 

@@ -13,25 +13,40 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from services.agent.collectors.base import Collector
+from services.agent.collectors.base import Collector, InTwoSteps, Rest
 from shared.runtime.selfmetrics import AGENT_COLLECTOR_FAILURES, AGENT_COLLECTOR_SECONDS
 
 Now = Callable[[], float]
 
+SLOW = 0.02  # seconds: who takes longer is not instant
+SLOW_AT_MOST = 3  # times in a row; a busy machine makes everybody slow now and then
+
 
 class Probe:
-    """A collector, when it is due, and how it fares. ``every``: in how many slots of the sampler's grid."""
+    """A collector, when it is due, and how it fares. ``every``: in how many slots of the sampler's grid.
 
-    def __init__(self, collector: Collector, every: int = 1, *, background: bool = False) -> None:
+    ``instant``: it (the first of its steps, if it has two) reads only what the kernel makes up while it is read, and
+    so waits for nobody. It needs no thread, as long as it is as quick as that.
+    """
+
+    def __init__(
+        self, collector: Collector, every: int = 1, *, background: bool = False, instant: bool = False
+    ) -> None:
         self.collector = collector
         self.section = collector.section
         self.every = max(1, every)
         self.background = background
+        self.instant = instant
         self.error: str | None = None
         self.asked_at: float | None = None
         """Since when a lane has it; ``None`` when none has."""
         self.entered_at: float | None = None
         """Since when it is being run."""
+        self._begin: Callable[[float], Any] = (
+            collector.begin if isinstance(collector, InTwoSteps) else collector.collect
+        )
+        self._rest: Rest | None = None
+        self._slow = 0
         self._result: Any = None
 
     def take(self) -> Any:
@@ -39,20 +54,42 @@ class Probe:
         result, self._result = self._result, None
         return result
 
+    def at_once(self, now: Now) -> bool:
+        """Runs it here and now; False when that is left, wholly or in part, to a lane."""
+        if not self.instant or self.asked_at is not None:
+            return False
+        seconds = self._step(now, self._begin)
+        self._slow = self._slow + 1 if seconds > SLOW else 0
+        self.instant = self._slow < SLOW_AT_MOST
+        return self._rest is None
+
     def run(self, now: Now) -> None:
+        try:
+            if self._rest is None:
+                self._step(now, self._begin)
+            if (rest := self._rest) is not None:
+                self._rest = None
+                self._step(now, lambda _: rest.finish())
+        finally:
+            self.asked_at = None
+
+    def _step(self, now: Now, step: Callable[[float], Any]) -> float:
+        """Returns the seconds it took."""
         self.entered_at = now()
         began = time.perf_counter()
         try:
-            self._result = self.collector.collect(self.entered_at)
+            found = step(self.entered_at)
+            self._rest, self._result = (found, None) if isinstance(found, Rest) else (None, found)
             self.error = None
         except Exception as error:
             self._result = None
             self.error = f"{type(error).__name__}: {error}"[:512]
             AGENT_COLLECTOR_FAILURES.add(1, self.section)
         finally:
-            AGENT_COLLECTOR_SECONDS.set(time.perf_counter() - began, self.section)
+            seconds = time.perf_counter() - began
+            AGENT_COLLECTOR_SECONDS.set(seconds, self.section)
             self.entered_at = None
-            self.asked_at = None
+        return seconds
 
 
 class Lane:

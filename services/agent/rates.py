@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 
+MOMENT = 1e-9  # seconds: less is none, and would make rates endless
+
 
 class Counters:
     """The previous reading of each key's counters."""
@@ -18,8 +20,10 @@ class Counters:
         """
         before = self._before.get(key)
         self._before[key] = (now, counters)
-        if before is None or now <= before[0] or len(before[1]) != len(counters):
+        if before is None or now - before[0] < MOMENT or len(before[1]) != len(counters):
             return None
+        if counters == before[1]:
+            return now - before[0], [0] * len(counters)
         growth = [b - a for a, b in zip(before[1], counters, strict=True)]
         if min(growth) < 0:
             return None
@@ -31,6 +35,8 @@ class Counters:
         if step is None:
             return [0.0] * len(counters)
         seconds, growth = step
+        if not any(growth):
+            return [0.0] * len(counters)
         return [round(g / seconds, 1) for g in growth]
 
     def keep_only(self, keys: Iterable[Hashable]) -> None:

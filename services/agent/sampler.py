@@ -96,11 +96,11 @@ class Sampler:
         self._background.stop()
 
     async def _run(self, probes: Sequence[Probe], *, first: bool) -> None:
-        """Waits for what is quick, a little for what is slow, and the first time for everything.
+        """Runs what is instant, waits for what is quick, a little for what is slow, and the first time for everything.
 
         What comes late is in a later event.
         """
-        quick = [p for p in probes if not p.background]
+        quick = [p for p in probes if not p.background and not p.at_once(self._clock.monotonic)]
         slow = [p for p in probes if p.background]
         self._background.leave_behind(after=self._timeout)
         if not slow:  # most ticks: no need for tasks

@@ -9,6 +9,7 @@ from contextlib import suppress
 from services.agent import plan
 from services.agent.collectors.base import Collector
 from services.agent.identity import Identity, identify
+from services.agent.lanes import Probe
 from services.agent.outbox import Outbox
 from services.agent.paths import host_paths
 from services.agent.sampler import Sampler
@@ -103,7 +104,7 @@ class AgentService:
         assert self._numbers is not None
         self._sampler = Sampler(
             identity,
-            plan.planned(self._settings, self._collectors or plan.collectors(self._settings, self._paths)),
+            self._probes(),
             clock=self._clock,
             interval=interval,
             collector_timeout=self._settings.collector_timeout,
@@ -151,6 +152,12 @@ class AgentService:
         self._numbers.reserve()
         self._spool.open()
         return identify(self._settings, self._paths, self._directory)
+
+    def _probes(self) -> list[Probe]:
+        if self._collectors:
+            return plan.planned(self._settings, self._collectors)
+        collectors = plan.collectors(self._settings, self._paths)
+        return plan.planned(self._settings, collectors, plan.instant_here(self._paths))
 
     async def _tick(self, sampler: Sampler, outbox: Outbox, numbers: Numbers) -> None:
         now = self._clock.monotonic()

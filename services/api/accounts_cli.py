@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -171,6 +170,8 @@ def _password(arguments: argparse.Namespace) -> str:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
         raise BadInput("there is no terminal to ask for the password; use --password-stdin")
+    import getpass
+
     password = getpass.getpass("Password: ")
     if getpass.getpass("Again: ") != password:
         raise BadInput("the two passwords differ")

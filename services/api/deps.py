@@ -14,6 +14,7 @@ from services.api.dead_letters import DeadLetterOffice
 from services.api.history import History
 from services.api.hosts import Directory, OwnHost
 from services.api.intake import Intake
+from services.api.ledger import Ledger
 from services.api.live import Live
 from services.api.past import Past
 from services.api.queries import Queries
@@ -32,6 +33,7 @@ class Deps:
     queries: Queries
     past: Past
     history: History
+    ledger: Ledger
     hub: Hub
     passwords: Passwords
     accounts: Accounts
@@ -67,6 +69,7 @@ def make(
         queries=queries,
         past=Past(queries),
         history=History(queries),
+        ledger=Ledger(queries, clock),
         hub=Hub(),
         passwords=passwords,
         accounts=accounts,

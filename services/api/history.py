@@ -41,6 +41,7 @@ _OF_ROLLUPS = {
     "count": "toFloat64(sum(r.count))",
 }
 _OF_ONE_ROLLUP = {a: f"r.{a}" for a in AGGREGATES} | {"sum": "r.avg * r.count", "count": "toFloat64(r.count)"}
+_START = "toUnixTimestamp(r.ts) * 1000"
 _GRAIN_MS = {"1m": 60_000, "1h": 3_600_000}
 
 _MANY = 20_000
@@ -116,7 +117,7 @@ class History:
 def _met(
     parts: Sequence[Sequence[tuple[Any, ...]]], meet: Callable[[Weighted, Weighted], float]
 ) -> dict[tuple[str, str], dict[int, Weighted]]:
-    """Rows of consecutive tiers, by host and label and bucket."""
+    """Rows of consecutive tiers, by host and label and bucket; the buckets of each in their order."""
     found: dict[tuple[str, str], dict[int, Weighted]] = {}
     for rows in parts:
         for host, label, bucket, value, n in rows:
@@ -125,42 +126,49 @@ def _met(
                 of_one = found[host, label] = {}
             known = of_one.get(bucket)
             of_one[bucket] = (value, n) if known is None else (meet(known, (value, n)), known[1] + n)
-    return found
+    return {key: dict(sorted(of_one.items())) for key, of_one in found.items()}
 
 
 def _question(
     metric: str, hosts: Sequence[str] | None, aggregate: str, stretch: Stretch, step_ms: int
 ) -> tuple[str, dict[str, Any]]:
     column = COLUMNS[metric]
-    parameters: dict[str, Any] = {"from": stretch.start, "to": stretch.end, "step": step_ms}
-    whose, threads = "1", "0"
-    if hosts is not None:
-        # For a few hosts starting threads costs more than they do; 0 leaves it to the store.
-        threads = "1" if len(hosts) <= 5 else "0"
-        whose = "host_id IN {hosts:Array(String)}"
-        parameters["hosts"] = list(hosts)
+    whose, parameters, threads = _whose(hosts)
     if stretch.tier == "raw":
-        value = _OF_READINGS[aggregate].format(c=column.column, f=column.factor)
-        label = column.label or "''"
+        hours = {"first_hour": stretch.start // 3_600_000 * 3600, "last_hour": stretch.end // 3_600_000 * 3600}
+        span = {"from": stretch.start, "to": stretch.end, "step": step_ms}
         return statement(
             "history_raw",
             table=column.table,
-            label=label,
-            value=value,
+            label=f"toString({column.label})" if column.label else "''",
+            value=_OF_READINGS[aggregate].format(c=column.column, f=column.factor),
             whose=whose,
             present=_present(metric),
+            group="host_id, label, bucket" if column.label else "host_id, bucket",
             threads=threads,
-        ), parameters
+        ), parameters | span | hours
     one = step_ms == _GRAIN_MS[stretch.tier]
+    span = {"metric": metric, "from": stretch.start // 1000, "to": stretch.end // 1000}
     return statement(
         "history_rollup",
         table=f"rollup_{stretch.tier}",
+        bucket=_START if one else f"intDiv({_START}, {{step:Int64}}) * {{step:Int64}}",
         value=(_OF_ONE_ROLLUP if one else _OF_ROLLUPS)[aggregate],
         n="r.count" if one else "sum(r.count)",
         group="" if one else "GROUP BY host_id, label, bucket",
         whose=whose,
         threads=threads,
-    ), parameters | {"metric": metric}
+    ), parameters | span | ({} if one else {"step": step_ms})
+
+
+def _whose(hosts: Sequence[str] | None) -> tuple[str, dict[str, Any], str]:
+    """A condition, its parameters, and how many threads are worth starting for so many (0: the store decides)."""
+    if hosts is None:
+        return "1", {}, "0"
+    if len(hosts) == 1:
+        return "host_id = {host:String}", {"host": hosts[0]}, "1"
+    # For a few hosts starting threads costs more than they do.
+    return "host_id IN {hosts:Array(String)}", {"hosts": list(hosts)}, "1" if len(hosts) <= 5 else "0"
 
 
 def _present(metric: str) -> str:

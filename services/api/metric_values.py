@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -50,34 +50,51 @@ def _entries(section: str, value: Any) -> Iterable[Any]:
 
 
 READERS: dict[str, Reader] = {m.name: _reader(m) for m in CATALOGUE}
+_MAY_LACK = ("score", "gpus")
+"""Sections that may be there without a value; these also are read in a way of their own."""
 SECTION: dict[str, str] = {m.name: m.section for m in CATALOGUE}
 
 
 def top(hosts: Iterable[HostState], metric: str, limit: int, *, greatest: bool = True) -> list[Ranked]:
     """The ``limit`` greatest (smallest) values over ``hosts``, in order; of equals, who comes first."""
     everyone = list(hosts)
-    pick, sign = (heapq.nlargest, -1) if greatest else (heapq.nsmallest, 1)
+    pick, best, sign = (heapq.nlargest, max, -1) if greatest else (heapq.nsmallest, min, 1)
+    # A place in the order is a signed index, so that of equals the first wins either way. Who has one is among the
+    # hosts whose best values are the best: all values are looked at of these only.
+    few = pick(limit, _best_of_each(everyone, metric, best, sign))
+    read = READERS[metric]
+    entries = [
+        (value, place, sign * n, label)
+        for _, place in few
+        for n, (label, value) in enumerate(read(everyone[sign * place]))
+    ]
+    return [
+        Ranked(value, host, label, _seen(host, metric))
+        for value, place, _, label in pick(limit, entries)
+        for host in [everyone[sign * place]]
+    ]
+
+
+def _best_of_each(
+    hosts: Sequence[HostState], metric: str, best: Callable[[Iterable[float]], float], sign: int
+) -> list[tuple[float, int]]:
+    """``(best value, place)`` of the hosts that have a value."""
+    section, field = SECTION[metric], attrgetter(BY_NAME[metric].field)
+    # Written out, because a call a host would cost more than the ranking.
+    if section in _MAY_LACK:
+        found = [[value for _, value in READERS[metric](host)] for host in hosts]
+        return [(best(values), sign * i) for i, values in enumerate(found) if values]
     if BY_NAME[metric].label is None:
-        read = READERS[metric]
-        scalars = [(value, sign * i) for i, host in enumerate(everyone) for _, value in read(host)]
-        best = [(value, everyone[sign * i], "") for value, i in pick(limit, scalars)]
-    else:
-        # Written out, because a call a host would cost more than the ranking.
-        section, field = SECTION[metric], attrgetter(BY_NAME[metric].field)
-        entries = [
-            (value, sign * i, sign * n)
-            for i, host in enumerate(everyone)
+        return [
+            (field(reading.value), sign * i)
+            for i, host in enumerate(hosts)
             if (reading := host.sections.get(section)) is not None
-            for n, value in enumerate(map(field, _entries(section, reading.value)))
-            if value is not None
         ]
-        label = attrgetter(BY_NAME[metric].label or "")
-        best = [
-            (value, host, str(label(list(_entries(section, host.section(section)))[sign * n])))
-            for value, i, n in pick(limit, entries)
-            for host in [everyone[sign * i]]
-        ]
-    return [Ranked(value, host, label_of, _seen(host, metric)) for value, host, label_of in best]
+    return [
+        (best(map(field, reading.value)), sign * i)
+        for i, host in enumerate(hosts)
+        if (reading := host.sections.get(section)) is not None and reading.value
+    ]
 
 
 def _seen(host: HostState, metric: str) -> int:

@@ -130,6 +130,7 @@ class ApiService:
         if self._tail:
             await self._tail.stop()
         self.deps.passwords.close()
+        await self.deps.ledger.close()
         await self.deps.queries.close()
 
     def _follow(self, work: Any) -> None:

@@ -123,8 +123,29 @@ class Monitor(Shape):
     gpus: list[GpuDevice]
 
 
+class Account(Shape):
+    expected: int
+    stored: int
+    missing: int
+    late: int
+    backfilled: int
+    dropped: dict[str, int]
+    dead_letters: int
+    percent: float | None
+
+
+class AccountedHour(Account):
+    hour: str
+
+
+class CompletenessAnswer(Shape):
+    host: str
+    host_id: str
+    hours: list[AccountedHour]
+
+
 class Host(Shape):
-    """``completeness``: percent of the last hour's events that arrived; ``score``: 0..1 normal, above 1 anomalous."""
+    """``completeness``: percent of the events that are stored; ``score``: 0..1 normal, above 1 anomalous."""
 
     id: str
     name: str
@@ -134,6 +155,7 @@ class Host(Shape):
     agent_version: str | None
     score: float | None
     completeness: float | None
+    ledger: Account | None
 
 
 class MetricInfo(Shape):

@@ -43,6 +43,7 @@ class KafkaPublisher:
     async def publish(
         self, topic: Topic, key: str, value: bytes | None, headers: Mapping[str, bytes] | None = None
     ) -> Receipt:
+        """See ``Publisher.publish``. Rings for who reads from a broker inside this process."""
         producer: AIOKafkaProducer | None = None
         try:
             async with asyncio.timeout(self._timeout):

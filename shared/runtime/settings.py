@@ -7,8 +7,6 @@ nothing is not set.
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -476,6 +474,8 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
 
 
 def _nearest(key: str, known: list[str]) -> str:
+    import difflib  # for who made a mistake
+
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -497,6 +497,8 @@ def _shown(value: object) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether an address to listen on reaches this machine only."""
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +78,7 @@ class Address:
     secure: bool = False
     username: str = "default"
     password: str = field(default="", repr=False)
+    cafile: Path | None = None
 
     def __str__(self) -> str:
         return f"chdb in {self.path}" if self.path else f"{self.host}:{self.port}"
@@ -113,6 +115,7 @@ def address_of(settings: Settings) -> Address:
         secure=secure,
         username=unquote(parts.username or "default"),
         password=password.get_secret_value() if password else unquote(parts.password or ""),
+        cafile=settings.clickhouse.ssl_cafile if secure else None,
     )
 
 
@@ -256,4 +259,18 @@ def _connected(address: Address, database: str) -> Any:
             "autogenerate_session_id": False,
             "query_retries": 0,
         }
+        if address.cafile:
+            arguments["ca_cert"] = str(_readable(address.cafile))
     return _translated(address, functools.partial(clickhouse_connect.get_client, **arguments))
+
+
+def _readable(cafile: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=str(cafile))
+    except (OSError, ssl.SSLError) as error:
+        raise StoreError(
+            f"LAPWING_CLICKHOUSE__SSL_CAFILE: {str(cafile)!r} holds no certificates that can be read "
+            f"({error.strerror or 'not PEM'})",
+            permanent=True,
+        ) from None
+    return cafile

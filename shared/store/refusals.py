@@ -62,9 +62,6 @@ _DATA = {
 }
 """What the data alone can bring about."""
 
-_NO_CLICKHOUSE = ("Unexpected response to server version query", "BadStatusLine", "HTTP status 404", "HTTP status 405")
-"""In the client's own errors. Temporary all the same: a proxy may say so while the server behind it is away."""
-
 _UNKNOWN_DATABASE = 81
 _AUTHENTICATION = {192, 193, 194, 516}
 
@@ -99,15 +96,42 @@ def refusal(error: Exception, where: str) -> StoreError:
         return StoreError(
             f"ClickHouse at {where} refuses this user or password; check LAPWING_CLICKHOUSE__DSN", permanent=True
         )
-    if code is None and any(sign in text for sign in _NO_CLICKHOUSE):
+    if code is None and (why := _certificate(text)):
+        return StoreError(f"ClickHouse at {where} is not trusted: {why}", permanent=True)
+    if code is None and _is_stranger(text):
         return StoreError(
-            f"what answers at {where} is not ClickHouse's HTTP interface; check LAPWING_CLICKHOUSE__DSN ({short(text)})"
+            f"what answers at {where} is not ClickHouse's HTTP interface; check LAPWING_CLICKHOUSE__DSN", permanent=True
         )
     if code is None:
         return StoreError(f"ClickHouse at {where} cannot be reached: {short(text)}", permanent=_is_ours(error))
     if code in _DATA:
         return DataRefused(short(text))
     return StoreError(short(text), permanent=code not in _TEMPORARY)
+
+
+def _certificate(text: str) -> str | None:
+    """What is wrong with the certificate or with the talk of TLS, and what to do; None where it is something else."""
+    if "certificate has expired" in text:
+        return "its certificate has expired; it must be renewed there"
+    if "certificate is not yet valid" in text:
+        return "its certificate is not valid yet; are the clocks right?"
+    if "doesn't match" in text or "Hostname mismatch" in text or "IP address mismatch" in text:
+        return "its certificate is for another name; name the host in LAPWING_CLICKHOUSE__DSN as the certificate does"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "nobody we know vouches for its certificate; name its CA's file in LAPWING_CLICKHOUSE__SSL_CAFILE"
+    if "WRONG_VERSION_NUMBER" in text or "wrong version number" in text:
+        return "it does not speak TLS; `http://` instead of `https://` in LAPWING_CLICKHOUSE__DSN?"
+    return None
+
+
+def _is_stranger(text: str) -> bool:
+    """It answered, but not as ClickHouse does. A gateway's 5xx is not meant: ClickHouse may be behind it again soon."""
+    return bool(
+        re.search(
+            r"BadStatusLine|Unexpected response to server version query|received HTTP status (?:30\d|404|405|410|501)",
+            text,
+        )
+    )
 
 
 def _is_ours(error: Exception) -> bool:

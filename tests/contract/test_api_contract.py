@@ -357,3 +357,46 @@ async def test_what_the_topics_say_of_anomalies_and_alerts_is_taken_without_comp
     api.hear(b"\xff\xfe", ALERTS)
     (host,) = await api.data("/api/system/hosts/")
     assert host["score"] == 0.4
+
+
+async def test_completeness_is_told_by_the_ledger(fresh_store: Settings) -> None:
+    store = await open_store(fresh_store, "completeness")
+    rows = [
+        {"host_id": HOST, "hour": "2027-01-14 06:00:00", "run": 1, "stored": 7, "first_seq": 1, "last_seq": 9},
+        {"host_id": HOST, "hour": "2027-01-15 06:00:00", "run": 1, "stored": 10, "first_seq": 10, "last_seq": 20,
+         "late": 2, "backfilled": 1, "dropped": {"too_many": 1}},
+        {"host_id": HOST, "hour": "2027-01-15 08:00:00", "run": 1, "stored": 5, "first_seq": 21, "last_seq": 25},
+    ]  # fmt: skip
+    async with running_api(fresh_store) as api:
+        api.hear(host_sample())
+        (host,) = await api.data("/api/system/hosts/")
+        assert (host["completeness"], host["ledger"]) == (100.0, None), "nothing has been computed yet"
+        await store.insert_lines("completeness", "\n".join(map(json.dumps, rows)).encode())
+        (host,) = await api.data("/api/system/hosts/")
+        assert host["ledger"] is None, "an answer holds for a minute"
+        api.clock.advance(61)
+        (host,) = await api.data("/api/system/hosts/")
+        type_of([host], list[shapes.Host])
+        assert host["completeness"] == 93.75
+        assert host["ledger"] == {
+            "expected": 16, "stored": 15, "missing": 1, "late": 2, "backfilled": 1,
+            "dropped": {"too_many": 1}, "dead_letters": 0, "percent": 93.75,
+        }  # fmt: skip
+        answer = await api.data("/api/system/completeness/?host=web-1&to=2027-01-15T06:30:00Z")
+        type_of(answer, shapes.CompletenessAnswer)
+        assert [(h["hour"], h["missing"], h["percent"]) for h in answer["hours"]] == [
+            ("2027-01-14T06:00:00Z", 2, 77.77),
+            ("2027-01-15T06:00:00Z", 1, 90.9),
+        ]
+        assert len((await api.data("/api/system/completeness/?from=2027-01-15T06:59:59Z"))["hours"]) == 2
+        assert (await api.data("/api/system/completeness/?from=0&to=1"))["hours"] == []
+        assert (await api.refused("/api/system/completeness/?from=now&to=now-1h"))[0] == 422
+        assert (await api.refused("/api/system/completeness/?host=nobody"))[0] == 404
+    await store.close()
+
+
+async def test_hosts_are_listed_while_the_store_is_away(api: Api) -> None:
+    api.store.away = True  # type: ignore[attr-defined]
+    (host,) = await api.data("/api/system/hosts/")
+    assert (host["completeness"], host["ledger"]) == (100.0, None)
+    assert (await api.refused("/api/system/completeness/"))[0] == 503

@@ -195,7 +195,7 @@ async def test_only_the_batch_that_failed_comes_again(bus: TestBus) -> None:
 
 async def test_while_nothing_can_be_stored_no_more_is_held_than_fits_the_buffers(bus: TestBus) -> None:
     """Counted in messages: what the client and Faust have taken off the wire and nobody has finished with."""
-    topic, notebook, many = await bus.topic(partitions=2), Notebook(), 40_000
+    topic, notebook, many = await bus.topic(partitions=2), Notebook(), 16_000
     notebook.error = Away("the store is away")
     async with processing(bus, bus.name(), [topic], notebook, size=500):
         out = publisher(bus.settings.kafka, "test")
@@ -209,13 +209,12 @@ async def test_while_nothing_can_be_stored_no_more_is_held_than_fits_the_buffers
         await eventually(lambda: notebook.attempts >= attempts + 2)
         assert 500 <= held() <= most + MOST_HELD // 2, "it stays so while the outage lasts"
         assert most <= MOST_HELD
-        print("HELD", bus.kind, most, held())
         notebook.error = None
-        await eventually(lambda: len(notebook.seen) >= many, within=90)
+        await eventually(lambda: len(notebook.seen) >= many, within=120)
         assert {m.value for m in notebook.seen} == {b"%d" % n for n in range(many)}
 
 
-MOST_HELD = 12_000
+MOST_HELD = 10_000
 
 
 def held() -> int:

@@ -99,6 +99,31 @@ def test_the_embedded_broker_cannot_be_shared_between_processes(tmp_path: Path) 
     assert "`embedded://` lives inside `lapwing up`" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--url", "https://lapwing.invalid"], "--url needs --token-file"),
+        (["--url", "https://lapwing.invalid", "--token-file", "no/such/file"], "--token-file: cannot read"),
+        (["--url", "https://lapwing.invalid", "--token-file", "{empty}"], "is empty"),
+        (["--token-file", "{token}"], "--url"),
+        (["--url", "lapwing.invalid", "--token-file", "{token}"], "LAPWING_AGENT__URL: must begin with"),
+        (["--url", "https://u:p@lapwing.invalid", "--token-file", "{token}"], "LAPWING_AGENT__URL: must begin with"),
+        (["--url", "https://lapwing.invalid:99999", "--token-file", "{token}"], "names no usable port"),
+    ],
+)
+def test_an_agent_that_does_not_know_where_to_post_or_as_whom_is_told(
+    words: list[str], said: str, tmp_path: Path
+) -> None:
+    empty, token = tmp_path / "empty", tmp_path / "token"
+    empty.write_text("\n")
+    token.write_text("lw_secret_of_the_agent\n")
+    done = lapwing("agent", *(w.format(empty=empty, token=token) for w in words), LAPWING_DATA_DIR=str(tmp_path))
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "lw_secret" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     with running(tmp_path_factory.mktemp("first")) as product:

@@ -35,7 +35,8 @@ class Front:
         if self.hang:
             await asyncio.to_thread(self.hang.wait, 60)
         if not self.failure:
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         status, body = self.failure
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": body.encode()})

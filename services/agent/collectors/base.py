@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 
 class Collector(Protocol):
@@ -17,6 +19,26 @@ class Collector(Protocol):
         ``now``: monotonic seconds. Raises whatever went wrong; it costs this section only.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What a collector has left to do that may wait for something. ``finish`` gives the section."""
+
+    finish: Callable[[], Any]
+
+
+@runtime_checkable
+class InTwoSteps(Protocol):
+    """A collector of which only a part may wait, and not each time."""
+
+    def begin(self, now: float) -> Any:
+        """The section without waiting for anything, or a ``Rest``. ``collect`` is both steps."""
+        ...
+
+
+def finished(begun: Any) -> Any:
+    return begun.finish() if isinstance(begun, Rest) else begun
 
 
 def text(raw: bytes | str, most: int = 256) -> str:

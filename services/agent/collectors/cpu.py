@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 
+from services.agent.collectors.base import Rest, finished
 from services.agent.procfile import KeptFile
 from services.agent.rates import Counters, percent
 
@@ -60,7 +61,7 @@ class CpuCollector:
     section = "cpu"
 
     def __init__(self, proc: str = "/proc") -> None:
-        self._file = KeptFile(f"{proc}/stat")
+        self._file = KeptFile(f"{proc}/stat", whole=True)
         self._before: CpuReading | None = None
         self._counters = Counters()
         self._freq: dict[str, float] = {}
@@ -70,6 +71,13 @@ class CpuCollector:
         return parse_stat(self._file.read())
 
     def collect(self, now: float) -> dict[str, Any]:
+        return finished(self.begin(now))  # type: ignore[no-any-return]
+
+    def begin(self, now: float) -> dict[str, Any] | Rest:
+        section = self._section(now)
+        return section if now < self._freq_due else Rest(lambda: {**section, "freq": self._frequency(now)})
+
+    def _section(self, now: float) -> dict[str, Any]:
         reading = self.fetch()
         before, self._before = self._before or reading, reading
         busy, modes = shares(before.total, reading.total)
@@ -80,15 +88,14 @@ class CpuCollector:
             "percent": busy,
             "per_core": [shares(before.cores.get(name, ticks), ticks)[0] for name, ticks in reading.cores.items()],
             "modes": {**dict(zip(MODES, modes, strict=False)), "guest": min(100.0, round(guest, 1))},
-            "freq": self._frequency(now),
+            "freq": self._freq,
             "context_switches_per_s": round(switches),
             "interrupts_per_s": round(interrupts),
         }
 
     def _frequency(self, now: float) -> dict[str, float]:
-        if now >= self._freq_due:
-            self._freq_due = now + FREQUENCY_EVERY
-            self._freq = frequency()
+        self._freq_due = now + FREQUENCY_EVERY
+        self._freq = frequency()
         return self._freq
 
 

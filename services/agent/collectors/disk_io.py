@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from services.agent.collectors.base import text
-from services.agent.procfile import KeptFile
+from services.agent.procfile import KeptFile, KnownLines
 from services.agent.rates import Counters, percent
 
 SECTOR = 512  # /proc/diskstats counts in these whatever the device's own sector is
@@ -19,15 +19,17 @@ COUNTERS = ("reads", "read_sectors", "read_ms", "writes", "write_sectors", "writ
 
 def parse_diskstats(data: bytes) -> dict[str, tuple[int, ...]]:
     """``/proc/diskstats``: ``COUNTERS`` by device. Lines with fewer fields (partitions on 2.6 kernels) are left out."""
-    found: dict[str, tuple[int, ...]] = {}
-    for line in data.split(b"\n"):
-        f = line.split(None, 14)
-        if len(f) < 14:
-            continue
-        found[text(f[2])] = (
-            int(f[3]), int(f[5]), int(f[6]), int(f[7]), int(f[9]), int(f[10]), int(f[12]), int(f[13].split()[0])
-        )  # fmt: skip
-    return found
+    return dict(filter(None, map(parse_device, data.split(b"\n"))))
+
+
+def parse_device(line: bytes) -> tuple[str, tuple[int, ...]] | None:
+    """One line of it."""
+    f = line.split(None, 14)
+    if len(f) < 14:
+        return None
+    return text(f[2]), (
+        int(f[3]), int(f[5]), int(f[6]), int(f[7]), int(f[9]), int(f[10]), int(f[12]), int(f[13].split()[0])
+    )  # fmt: skip
 
 
 def looks_physical(name: str) -> bool:
@@ -41,11 +43,12 @@ class DiskIoCollector:
     def __init__(self, proc: str = "/proc", sys: str = "/sys") -> None:
         self._file = KeptFile(f"{proc}/diskstats")
         self._block = f"{sys}/block"
+        self._lines = KnownLines(parse_device)
         self._physical: dict[str, bool] = {}
         self._counters = Counters()
 
     def collect(self, now: float) -> list[dict[str, Any]]:
-        return self.section_of(parse_diskstats(self._file.read()), now)
+        return self.section_of(self._lines.parse(self._file.read().split(b"\n")), now)
 
     def section_of(self, reading: dict[str, tuple[int, ...]], now: float) -> list[dict[str, Any]]:
         wanted = {name: counters for name, counters in reading.items() if self._is_physical(name)}

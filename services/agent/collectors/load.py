@@ -15,7 +15,7 @@ class LoadCollector:
     section = "load"
 
     def __init__(self, proc: str = "/proc") -> None:
-        self._file = KeptFile(f"{proc}/loadavg")
+        self._file = KeptFile(f"{proc}/loadavg", whole=True)
 
     def collect(self, now: float) -> dict[str, float]:
         return parse_loadavg(self._file.read())

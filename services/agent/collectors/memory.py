@@ -5,13 +5,23 @@ from __future__ import annotations
 from services.agent.procfile import KeptFile
 from services.agent.rates import percent
 
+WANTED = (
+    b"MemTotal", b"MemFree", b"MemAvailable", b"Buffers", b"Cached", b"SwapTotal", b"SwapFree", b"Shmem", b"Slab",
+    b"SReclaimable",
+)  # fmt: skip
+
 
 def parse_meminfo(data: bytes) -> dict[bytes, int]:
-    """``/proc/meminfo`` in bytes, by name; lines that are not ``Name: number …`` are passed over."""
+    """``/proc/meminfo`` in bytes by name, what is ``WANTED``; lines that are no ``Name: number …`` are passed over."""
+    data = b"\n" + data
     sizes: dict[bytes, int] = {}
-    for line in data.split(b"\n"):
-        name, colon, rest = line.partition(b":")
-        if colon and (fields := rest.split(None, 1)) and fields[0].isdigit():
+    for name in WANTED:  # finding ten lines is cheaper than taking fifty apart
+        start = data.find(b"\n" + name + b":")
+        if start < 0:
+            continue
+        start += len(name) + 2
+        fields = data[start : data.find(b"\n", start)].split(None, 1)
+        if fields and fields[0].isdigit():
             sizes[name] = int(fields[0]) * 1024
     return sizes
 
@@ -42,7 +52,7 @@ class MemoryCollector:
     section = "memory"
 
     def __init__(self, proc: str = "/proc") -> None:
-        self._file = KeptFile(f"{proc}/meminfo")
+        self._file = KeptFile(f"{proc}/meminfo", whole=True)
 
     def collect(self, now: float) -> dict[str, int | float]:
         return memory(parse_meminfo(self._file.read()))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.agent.collectors.base import text
+from services.agent.collectors.base import Rest, finished, text
 from services.agent.paths import HostPaths
-from services.agent.procfile import KeptFile, read_text
+from services.agent.procfile import KeptFile, KnownLines, read_text
 from services.agent.rates import Counters
 
 LINK_EVERY = 15.0  # seconds between looks at speed and state
@@ -17,24 +17,26 @@ _SENT_BYTES, _SENT_PACKETS, _ERRORS_OUT, _DROPS_OUT = 8, 9, 10, 11
 
 def parse_net_dev(data: bytes) -> dict[str, dict[str, int]]:
     """Counters since boot of ``/proc/net/dev`` by interface. A name may hold colons, its first number may touch it."""
-    found: dict[str, dict[str, int]] = {}
-    for line in data.split(b"\n")[2:]:
-        name, colon, rest = line.rpartition(b":")
-        fields = rest.split()
-        if not colon or len(fields) < 12:
-            continue
-        n = [int(field) for field in fields]
-        found[text(name.strip())] = {
-            "bytes_sent": n[_SENT_BYTES],
-            "bytes_recv": n[_RECV_BYTES],
-            "packets_sent": n[_SENT_PACKETS],
-            "packets_recv": n[_RECV_PACKETS],
-            "errors_in": n[_ERRORS_IN],
-            "errors_out": n[_ERRORS_OUT],
-            "drops_in": n[_DROPS_IN],
-            "drops_out": n[_DROPS_OUT],
-        }
-    return found
+    return dict(filter(None, map(parse_interface, data.split(b"\n")[2:])))
+
+
+def parse_interface(line: bytes) -> tuple[str, dict[str, int]] | None:
+    """One line of it; ``None`` for one that is cut off."""
+    name, colon, rest = line.rpartition(b":")
+    fields = rest.split(None, 12)
+    if not colon or len(fields) < 12:
+        return None
+    n = [int(field) for field in fields[:12]]
+    return text(name.strip()), {
+        "bytes_sent": n[_SENT_BYTES],
+        "bytes_recv": n[_RECV_BYTES],
+        "packets_sent": n[_SENT_PACKETS],
+        "packets_recv": n[_RECV_PACKETS],
+        "errors_in": n[_ERRORS_IN],
+        "errors_out": n[_ERRORS_OUT],
+        "drops_in": n[_DROPS_IN],
+        "drops_out": n[_DROPS_OUT],
+    }
 
 
 def parse_link(operstate: str, speed: str) -> dict[str, Any]:
@@ -53,12 +55,19 @@ class NetworkCollector:
         # /proc/net is the reader's own network namespace, whatever /proc it stands in.
         self._file = KeptFile(f"{paths.init}/net/dev")
         self._class = f"{paths.sys}/class/net"
+        self._lines = KnownLines(parse_interface)
         self._counters = Counters()
         self._links: dict[str, dict[str, Any]] = {}
         self._links_due = 0.0
 
     def collect(self, now: float) -> list[dict[str, Any]]:
-        return self.section_of(parse_net_dev(self._file.read()), now)
+        return finished(self.begin(now))  # type: ignore[no-any-return]
+
+    def begin(self, now: float) -> list[dict[str, Any]] | Rest:
+        reading = self._lines.parse(self._file.read().split(b"\n")[2:])
+        if now < self._links_due and reading.keys() <= self._links.keys():
+            return self.section_of(reading, now)
+        return Rest(lambda: self.section_of(reading, now))  # a link's speed is its driver's business
 
     def section_of(self, reading: dict[str, dict[str, int]], now: float) -> list[dict[str, Any]]:
         if now >= self._links_due:

@@ -26,7 +26,7 @@ class PressureCollector:
     section = "pressure"
 
     def __init__(self, proc: str = "/proc") -> None:
-        self._files = {resource: KeptFile(f"{proc}/pressure/{resource}") for resource in RESOURCES}
+        self._files = {resource: KeptFile(f"{proc}/pressure/{resource}", whole=True) for resource in RESOURCES}
         self._found: dict[str, float] = {}
         self._due = 0.0
 

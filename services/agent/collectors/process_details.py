@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psutil
 
@@ -17,6 +17,7 @@ MOST_READ = 32_768  # bytes of a command line looked at
 MOST_TOLD = 4096  # characters of it told
 SHORT_NAME = 15  # the kernel cuts names here
 FRESH_FOR = 60.0  # seconds: a process may rename itself
+TOGETHER = 10.0  # seconds: what is due within them is read along with what is due
 YOUNG_FOR = 5.0  # seconds: a process just forked still shows its parent's command line
 
 
@@ -28,6 +29,8 @@ class Details:
     cmdline: list[str]
     username: str
     short: bytes = b""
+    raw: bytes = field(default=b"", compare=False, repr=False)
+    """The command line as it was read; not for anybody else, there may be secrets in it."""
 
 
 def parse_cmdline(data: bytes) -> list[str]:
@@ -86,22 +89,41 @@ class LinuxDetails:
         self._users: dict[int, str] = {}
         self._users_of: object = None
 
+    def fresh(self, process: Seen, now: float) -> Details | None:
+        """What is known and still holds.
+
+        Threads of the kernel have no command line and one user; they rename themselves with every piece of work.
+        """
+        known = process.details
+        if not isinstance(known, Details):
+            return None
+        if process.kernel:
+            if process.name != known.short:
+                known = process.details = Details(text(process.name), [], known.username, process.name)
+            return known
+        return known if now < process.details_until and process.name == known.short else None
+
     def of(self, process: Seen, now: float, age: float) -> Details:
         """Read once a minute; sooner of a young process, and of one that runs another program. ``age`` in seconds."""
-        known = process.details
-        if isinstance(known, Details) and now < process.details_until and process.name == known.short:
+        known = self.fresh(process, now + min(TOGETHER, age / 2))
+        if known is not None:
             return known
-        name = text(process.name)
-        arguments = parse_cmdline(self._read(process.pid, "cmdline"))
-        details = Details(
-            full_name(name, arguments),
-            shorten(self._redactor.arguments(arguments)),
-            self._user(parse_uid(self._read(process.pid, "status"))),
+        raw = self._read(process.pid, "cmdline")
+        user = self._user(parse_uid(self._read(process.pid, "status")))
+        details = process.details
+        if not isinstance(details, Details) or (details.raw, details.short, details.username) != (
+            raw,
             process.name,
-        )
+            user,
+        ):
+            details = self._told(process.name, raw, user)
         process.details = details
         process.details_until = now + (FRESH_FOR if age > YOUNG_FOR else YOUNG_FOR)
         return details
+
+    def _told(self, short: bytes, raw: bytes, user: str) -> Details:
+        name, arguments = text(short), parse_cmdline(raw)
+        return Details(full_name(name, arguments), shorten(self._redactor.arguments(arguments)), user, short, raw)
 
     def _read(self, pid: int, file: str) -> bytes:
         with suppress(OSError), open(f"{self._paths.proc}/{pid}/{file}", "rb", buffering=0) as handle:  # noqa: PTH123
@@ -135,6 +157,9 @@ class LinuxDetails:
 class PortableDetails:
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
+
+    def fresh(self, process: Seen, now: float) -> Details | None:
+        return None
 
     def of(self, process: Seen, now: float, age: float) -> Details:
         arguments: list[str] = []

@@ -23,6 +23,7 @@ QUIET_AFTER = 8  # scans without a change
 QUIET_EVERY = 4.0  # seconds at most between readings of a quiet process
 LIST_EVERY = 10.0  # seconds at most between listings
 _LINE = 1024
+_PF_KTHREAD = 0x00200000
 
 
 class Seen:
@@ -32,8 +33,8 @@ class Seen:
     """
 
     __slots__ = (
-        "details", "details_until", "fd", "line", "name", "pid", "quiet", "read_at", "rss", "scan", "start", "state",
-        "threads", "ticks", "told", "used", "vms",
+        "details", "details_until", "fd", "kernel", "line", "name", "pid", "quiet", "read_at", "rss", "scan", "start",
+        "state", "threads", "ticks", "told", "used", "vms",
     )  # fmt: skip
 
     def __init__(self, pid: int, fd: int = -1) -> None:
@@ -44,6 +45,8 @@ class Seen:
         self.state = "?"
         self.ticks = self.threads = self.start = self.rss = self.vms = 0
         self.used = 0.0
+        self.kernel = False
+        """A thread of the kernel's own."""
         self.quiet = 0
         """Readings without a change."""
         self.read_at = 0.0
@@ -68,6 +71,7 @@ def parse_stat(line: bytes, into: Seen) -> None:
     fields = line[close + 2 :].split(b" ", 22)
     into.name = line[line.index(b"(") + 1 : close]
     into.state = fields[0].decode()
+    into.kernel = bool(int(fields[6]) & _PF_KTHREAD)
     into.ticks = int(fields[11]) + int(fields[12])
     into.threads = int(fields[17])
     into.start = int(fields[19])
@@ -104,7 +108,7 @@ class LinuxScan:
         self._seen: dict[str, Seen] = {}
         self._scans = 0
         self._before = 0.0
-        self._loadavg = KeptFile(f"{proc}/loadavg") if own_numbers else None
+        self._loadavg = KeptFile(f"{proc}/loadavg", whole=True) if own_numbers else None
         self._last_pid = -1
         self._list_due = 0.0
 

@@ -8,6 +8,7 @@ from services.agent.collectors.memory import parse_meminfo
 from services.agent.procfile import KeptFile
 from services.agent.rates import Counters, percent
 
+NONE_FOR = 10.0  # seconds until a machine without swap is asked again
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -27,11 +28,20 @@ class SwapCollector:
     section = "swap"
 
     def __init__(self, proc: str = "/proc") -> None:
-        self._meminfo = KeptFile(f"{proc}/meminfo")
-        self._vmstat = KeptFile(f"{proc}/vmstat")
+        self._meminfo = KeptFile(f"{proc}/meminfo", whole=True)
+        self._vmstat = KeptFile(f"{proc}/vmstat", whole=True)
         self._counters = Counters()
+        self._none: dict[str, int | float] = {}
+        self._none_until = 0.0
 
     def collect(self, now: float) -> dict[str, int | float]:
+        if self._none and now < self._none_until:
+            return self._none
+        section = self._section(now)
+        self._none, self._none_until = ({}, 0.0) if section["total"] else (section, now + NONE_FOR)
+        return section
+
+    def _section(self, now: float) -> dict[str, int | float]:
         sizes = parse_meminfo(self._meminfo.read())
         total = sizes.get(b"SwapTotal", 0)
         free = min(total, sizes.get(b"SwapFree", 0))

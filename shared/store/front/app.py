@@ -15,7 +15,8 @@ from shared.runtime.version import VERSION
 from shared.store.front import engine as asking
 from shared.store.front import statement
 from shared.store.front.asked import Asked, asked, credentials
-from shared.store.front.encodings import Decoder, accepted, decoder, encoder
+from shared.store.front.blocks import BlockDecoder, BlockEncoder
+from shared.store.front.encodings import Decoder, Plain, accepted, decoder, encoder
 from shared.store.front.engine import Answer, Engine, Insertion
 from shared.store.front.refusal import (
     AUTHENTICATION,
@@ -108,7 +109,7 @@ class Front:
 
     async def _carry_out(self, user: str, request: Asked, body: _Body, reply: _Reply, *, read_only: bool) -> None:
         if request.decompress:
-            raise Refused(NOT_IMPLEMENTED, "decompress=1 is not known here")
+            body.unpack(BlockDecoder())
         text = request.query.encode()
         joint = b"\n" if text else b""
         if statement.first_word(request.query) not in ("", "INSERT"):
@@ -203,8 +204,13 @@ class _Body:
     def __init__(self, receive: Receive, headers: Mapping[str, str]) -> None:
         self._receive = receive
         self._decoder: Decoder = decoder(headers.get("content-encoding", ""))
+        self._blocks: Decoder = Plain()
         self._ended = False
         self._size = 0
+
+    def unpack(self, blocks: Decoder) -> None:
+        """What comes out of HTTP's encoding is packed once more."""
+        self._blocks = blocks
 
     async def next(self) -> bytes | None:
         """None at the end. Raises ``_Gone`` where the client hangs up before it, ``Refused`` on what it cannot be."""
@@ -213,10 +219,10 @@ class _Body:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise _Gone
-        data = self._decoder.feed(message.get("body", b""))
+        data = self._blocks.feed(self._decoder.feed(message.get("body", b"")))
         if not message.get("more_body"):
             self._ended = True
-            data += self._decoder.end()
+            data += self._blocks.feed(self._decoder.end()) + self._blocks.end()
         self._size += len(data)
         if self._size > LONGEST_BODY:
             raise Refused(TOO_LARGE, f"the body is longer than {LONGEST_BODY} bytes")
@@ -250,11 +256,13 @@ class _Reply:
         self._encoding = ""
         self._encoder = encoder("")
         self._started = False
+        self._packs = False
         self._tag = secrets.token_hex(8)
 
     def begin(self, request: Asked, headers: Mapping[str, str]) -> None:
         self.headers.append((b"x-clickhouse-query-id", (request.query_id or asking.new_query_id()).encode()[:200]))
         self.headers.append((b"x-clickhouse-timezone", b"UTC"))
+        self._packs = request.compress
         if request.may_encode and not request.compress:
             self._encoding = accepted(headers.get("accept-encoding", ""))
 
@@ -264,6 +272,8 @@ class _Reply:
         self.headers.append((b"x-clickhouse-summary", json.dumps(answer.summary).encode()))
         self.headers.append((b"content-type", _TYPES.get(answer.form, b"text/plain; charset=UTF-8")))
         self.headers.append((b"x-clickhouse-exception-tag", self._tag.encode()))
+        if self._packs:
+            self._encoder = BlockEncoder()
         if self._encoding:
             self.headers.append((b"content-encoding", self._encoding.encode()))
             self._encoder = encoder(self._encoding)
@@ -296,7 +306,8 @@ class _Reply:
             return
         self.headers.append((b"x-clickhouse-exception-code", str(refused.code).encode()))
         self.headers.append((b"content-type", b"text/plain; charset=UTF-8"))
-        await self.whole(refused.status, f"{refused}\n".encode())
+        body = f"{refused}\n".encode()
+        await self.whole(refused.status, BlockEncoder().feed(body) if self._packs else body)
 
     async def _start(self, status: int) -> None:
         self._started = True

@@ -117,11 +117,11 @@ def _long(data: bytes, x: int, y: int) -> tuple[int, int]:
     done, left = 0, size % 128
     while done < left:
         done += 32
-        tail = [_u64(data, size - done + 8 * n) for n in range(4)]
+        t0, t1, t2, t3 = (_u64(data, size - done + 8 * n) for n in range(4))
         y = (_rotated((y - x) & _MASK, 42) * _K0 + v1) & _MASK
-        w0 = (w0 + tail[2]) & _MASK
+        w0 = (w0 + t2) & _MASK
         x = (_rotated(x, 49) * _K0 + w0) & _MASK
         w0 = (w0 + v0) & _MASK
-        v0, v1 = _weak(*tail, v0, v1)
+        v0, v1 = _weak(t0, t1, t2, t3, v0, v1)
     x, y = _joined(x, v0), _joined(y, w0)
     return (_joined((x + v1) & _MASK, w1) + y) & _MASK, _joined((x + w1) & _MASK, (y + v1) & _MASK)

@@ -68,7 +68,7 @@ def decoder(encoding: str) -> Decoder:
         case "lz4":
             return _Frames("lz4", importlib.import_module("lz4.frame").LZ4FrameDecompressor)
         case "zstd":
-            return _Frames("zstd", _zstd().ZstdDecompressor)
+            return _Frames("zstd", zstd().ZstdDecompressor)
         case other:
             raise Refused(NOT_IMPLEMENTED, f"Content-Encoding {other[:20]!r} is not known here: use gzip, lz4 or zstd")
 
@@ -106,7 +106,7 @@ class _Lz4:
 
 class _Zstd:
     def __init__(self) -> None:
-        self._inner = _zstd().ZstdCompressor(level=1)
+        self._inner = zstd().ZstdCompressor(level=1)
 
     def feed(self, data: bytes) -> bytes:
         return bytes(self._inner.compress(data))
@@ -139,7 +139,7 @@ class _Identity:
         return b""
 
 
-def _zstd() -> Any:
+def zstd() -> Any:
     """Python's own from 3.14 on; before that the one that clickhouse-connect brings."""
     for name in ("compression.zstd", "backports.zstd"):
         try:

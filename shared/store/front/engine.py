@@ -15,6 +15,7 @@ from typing import Any
 from shared.store.front import reader, statement
 from shared.store.front.asked import Asked
 from shared.store.front.blocks import empty_native
+from shared.store.front.native import with_revision
 from shared.store.front.refusal import EngineRefused, Refused
 from shared.store.front.roles import READER_ROLE
 from shared.store.front.users import READER
@@ -116,7 +117,7 @@ def answer(engine: Engine, user: str, request: Asked, text: str, *, read_only: b
     try:
         if user == READER:
             with refusing():
-                reader.check(handle, text)
+                reader.check(handle, text, request.parameters)
         form, streams = statement.format_of(text, request.form)
         if streams and statement.first_word(text) in ("SELECT", "WITH", "FROM") and "TOTALS" not in text.upper():
             return Answer(form, _streamed(handle, request, text, form), {})
@@ -134,6 +135,8 @@ def _whole(handle: Any, result: Any, form: str, text: str, request: Asked) -> An
         asks = statement.asks(text)
         if not body and asks and form == "Native":
             body = _no_rows(handle, text, request.parameters)
+        if form == "Native":
+            body = with_revision(body, request.revision)
         return Answer(form if asks or body else "", _pieces(body), _summary(result))
     finally:
         handle.close()
@@ -157,9 +160,9 @@ def _streamed(handle: Any, request: Asked, text: str, form: str) -> Iterator[byt
                 break
             if piece := bytes(block.bytes() or b""):
                 some = True
-                yield piece
+                yield with_revision(piece, request.revision) if form == "Native" else piece
         if not some and form == "Native":
-            yield _no_rows(handle, text, request.parameters)
+            yield with_revision(_no_rows(handle, text, request.parameters), request.revision)
     finally:
         with contextlib.suppress(Exception):
             if stream is not None:

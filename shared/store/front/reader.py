@@ -117,7 +117,7 @@ def check_database(name: str) -> None:
         raise Refused(DENIED, "reader: Not enough privileges to use the database system; name its tables in full")
 
 
-def check(handle: Any, text: str) -> None:
+def check(handle: Any, text: str, parameters: Mapping[str, str]) -> None:
     """Asks the engine what ``text`` is. Raises ``Refused``, or what the engine raises where it cannot read it."""
     # Raises on two statements in one text, which EXPLAIN would carry out.
     formatted = handle.query("SELECT formatQuerySingleLine({q:String})", "RawBLOB", params={"q": quoted(text)})
@@ -126,8 +126,8 @@ def check(handle: Any, text: str) -> None:
         raise Refused(DENIED, "reader: parameters of type Identifier are for the writer")
     if re.search(r"\b(OUTFILE|INFILE|APPLY)\b", canonical, re.IGNORECASE):
         raise Refused(DENIED, "reader: Not enough privileges for INTO OUTFILE, FROM INFILE and APPLY")
-    tree = bytes(handle.query(f"EXPLAIN AST {text}", "TSVRaw").bytes() or b"").decode(errors="replace")
-    check_tree(tree)
+    tree = handle.query(f"EXPLAIN AST {text}", "TSVRaw", params=dict(parameters))
+    check_tree(bytes(tree.bytes() or b"").decode(errors="replace"))
 
 
 def quoted(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.agent.collectors.memory import memory, parse_meminfo
-from services.agent.collectors.swap import SwapCollector, parse_vmstat
+from services.agent.collectors.swap import NONE_FOR, SwapCollector, parse_vmstat
 
 MEMINFO = b"""MemTotal:       16000 kB
 MemFree:         4000 kB
@@ -78,3 +78,12 @@ def test_swap_rates_and_a_machine_without_swap(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_bytes(b"MemTotal: 1 kB\nMemFree: 1 kB\n")
     (tmp_path / "vmstat").unlink()
     assert SwapCollector(str(tmp_path)).collect(1.0)["percent"] == 0.0
+
+
+def test_swap_that_is_added_later_is_found_a_little_later(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_bytes(b"SwapTotal: 0 kB\nSwapFree: 0 kB\n")
+    (tmp_path / "vmstat").write_bytes(b"pswpin 0\npswpout 0\n")
+    collector = SwapCollector(str(tmp_path))
+    assert collector.collect(1.0)["total"] == 0
+    (tmp_path / "meminfo").write_bytes(MEMINFO)
+    assert collector.collect(1.0 + NONE_FOR)["total"] == 2000 * 1024

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.agent.collectors.network import NetworkCollector, parse_link, parse_net_dev
+from services.agent.collectors.base import Rest
+from services.agent.collectors.network import LINK_EVERY, NetworkCollector, parse_link, parse_net_dev
 from services.agent.paths import HostPaths
 
 HEAD = b"Inter-|   Receive  |  Transmit\n face |bytes    packets errs drop |bytes    packets errs drop\n"
@@ -79,8 +80,23 @@ def test_rates_and_an_interface_that_goes_and_returns(tmp_path: Path) -> None:
     _host(tmp_path, HEAD + ETH0.replace(b": 1000", b": 5000"))
     (eth0,) = collector.collect(3.0)
     assert (eth0["recv_bytes_per_s"], eth0["sent_bytes_per_s"]) == (2000.0, 0.0)
+    (eth0,) = collector.collect(3.5)
+    assert (eth0["bytes_recv"], eth0["recv_bytes_per_s"]) == (5000, 0.0)
     _host(tmp_path, HEAD)
     assert collector.collect(4.0) == []
     _host(tmp_path, HEAD + ETH0.replace(b": 1000", b": 9000"))
     (eth0,) = collector.collect(5.0)
     assert eth0["recv_bytes_per_s"] == 0.0
+
+
+def test_only_a_look_at_the_link_may_wait(tmp_path: Path) -> None:
+    """Its speed is asked of its driver."""
+    collector = NetworkCollector(_host(tmp_path, HEAD + ETH0))
+    assert isinstance(collector.begin(1.0), Rest)
+    collector.collect(1.0)
+    assert isinstance(collector.begin(2.0), list)
+    _host(tmp_path, HEAD + ETH0 + ETH0.replace(b"eth0", b"eth1"))
+    assert isinstance(collector.begin(3.0), Rest), "a new one"
+    assert len(collector.collect(3.0)) == 2
+    assert isinstance(collector.begin(4.0), list)
+    assert isinstance(collector.begin(4.0 + LINK_EVERY), Rest)

@@ -214,6 +214,7 @@ async def test_an_event_too_large_for_the_broker_is_given_up_and_counted(
     outbox.put(line(3))
     await eventually(lambda: publisher.live == [1, 3])
     assert outbox.dropped == 1
+    assert outbox.dropped_by_reason == {"refused": 1}
 
 
 async def test_without_permission_events_wait_for_it(
@@ -250,6 +251,7 @@ async def test_taking_an_event_never_waits_and_memory_is_bounded(build: Build, p
         outbox.put(line(number))
     assert len(outbox._pending) <= MOST_PENDING + 1
     assert outbox.dropped == MOST_PENDING * 3 - len(outbox._pending)
+    assert outbox.dropped_by_reason == {"pending": outbox.dropped}
 
 
 async def test_stopping_sends_what_is_pending(build: Build, publisher: FakePublisher) -> None:

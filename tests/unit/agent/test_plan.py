@@ -21,3 +21,27 @@ def test_every_section_of_the_schema_has_its_collector_and_interval() -> None:
         "system": 30,
     }
     assert probes["gpus"].every == 1, "no section comes more often than a tick"
+
+
+MOUNTS = b"""proc /proc proc rw,nosuid 0 0
+systemd-1 /proc/sys/fs/binfmt_misc autofs rw 0 0
+/dev/vda1 / ext4 rw 0 0
+"""
+
+
+def test_what_the_kernel_makes_up_while_it_is_read_needs_no_thread() -> None:
+    assert plan.instant(MOUNTS, "/proc") == set(plan.INSTANT)
+    assert plan.instant(MOUNTS, "/host/proc") == set()
+    assert plan.instant(b"", "/proc") == set()
+
+
+def test_where_a_program_poses_as_the_kernel_it_may_hang() -> None:
+    lxcfs = MOUNTS + b"lxcfs /proc/meminfo fuse.lxcfs rw 0 0\nlxcfs /proc/stat fuse.lxcfs rw 0 0\n"
+    assert set(plan.INSTANT) - plan.instant(lxcfs, "/proc") == {"cpu", "memory", "swap"}
+
+
+def test_what_is_slow_is_never_instant() -> None:
+    settings = AgentSettings()
+    probes = plan.planned(settings, plan.collectors(settings, HostPaths()), frozenset(plan.INSTANT))
+    assert {p.section for p in probes if p.instant} == set(plan.INSTANT)
+    assert not any(p.instant and p.background for p in probes)

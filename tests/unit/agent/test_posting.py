@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import cramjam
 import pytest
 
+from services import compose
 from services.agent import posting, service
 from services.agent.posting import HttpPublisher
 from services.agent.replies import STUBBORN_WAIT
@@ -300,6 +301,17 @@ def test_settings_that_cannot_work_are_refused_at_once(agent: dict[str, Any], sa
     with pytest.raises(SettingsError, match=says) as error:
         service.build(Settings.model_validate({"data_dir": tmp_path, "agent": agent}))
     assert "\n" not in str(error.value)
+
+
+def test_an_agent_that_posts_needs_no_broker_and_no_word_of_ingest(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"data_dir": tmp_path, "agent": {"url": "https://a", "token": TOKEN}})
+    assert settings.kafka.bootstrap_servers == "embedded://"
+    product = compose.build(settings, ["agent"])
+    try:
+        assert [part.name for part in product.parts] == ["data directory", "agent", "pulse"]
+        assert product.part("agent")._stored is None, "an answer means that the events are kept"
+    finally:
+        asyncio.run(product.parts[0].stop())
 
 
 @pytest.mark.parametrize(

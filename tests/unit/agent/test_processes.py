@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.agent.collectors import process_details
+from services.agent.collectors.base import Rest
 from services.agent.collectors.process_details import (
     Details,
     LinuxDetails,
@@ -28,9 +29,16 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def stat_line(
-    pid: int, name: str = "worker", state: str = "S", ticks: int = 0, start: int = 100, rss: int = 10, threads: int = 1
+    pid: int,
+    name: str = "worker",
+    state: str = "S",
+    ticks: int = 0,
+    start: int = 100,
+    rss: int = 10,
+    threads: int = 1,
+    flags: int = 0,
 ) -> bytes:
-    fields = [state, "1", "1", "1", "0", "-1", "0", "0", "0", "0", "0", str(ticks), "0", "0", "0", "20", "0"]
+    fields = [state, "1", "1", "1", "0", "-1", str(flags), "0", "0", "0", "0", str(ticks), "0", "0", "0", "20", "0"]
     fields += [str(threads), "0", str(start), "4096000", str(rss), "0"]
     return f"{pid} ({name}) {' '.join(fields)}\n".encode()
 
@@ -298,3 +306,39 @@ def test_the_section(tmp_path: Path, proc: Proc) -> None:
     busy, init = section["top"]
     assert (busy["pid"], busy["cpu_percent"], busy["status"]) == (2, 200.0, "running")
     assert (init["name"], init["memory_info"]["rss"], init["username"]) == ("init", 500 * PAGE, "bob")
+
+
+def test_only_command_lines_that_must_be_read_may_wait(tmp_path: Path, proc: Proc) -> None:
+    collector = ProcessesCollector(LinuxScan(str(proc.path)), LinuxDetails(_host(tmp_path, proc), Redactor()))
+    proc.put(1, name="init", start=0, cmdline=b"/sbin/init\0")
+    assert isinstance(collector.begin(100.0), Rest)
+    first = collector.collect(100.0)
+    assert collector.begin(101.0) == first
+    proc.put(2, name="new", start=0, cmdline=b"new\0")
+    assert isinstance(collector.begin(102.0), Rest)
+    assert [p["name"] for p in collector.collect(102.0)["top"]] == ["init", "new"]
+    proc.put(2, name="newer", start=0, cmdline=b"newer\0")
+    assert isinstance(collector.begin(103.0), Rest), "it runs another program"
+
+
+def test_a_thread_of_the_kernel_renames_itself_without_being_read_again(tmp_path: Path, proc: Proc) -> None:
+    collector = ProcessesCollector(LinuxScan(str(proc.path)), LinuxDetails(_host(tmp_path, proc), Redactor()))
+    proc.put(2, name="kworker/0:1-events", flags=0x00200000)
+    collector.collect(100.0)
+    proc.put(2, name="kworker/0:1-ext4-rsv-conversion", flags=0x00200000)
+    section = collector.begin(101.0)
+    assert [(p["name"], p["username"]) for p in section["top"]] == [("kworker/0:1-ext4-rsv-conversion", "bob")]
+
+
+def test_what_is_soon_due_is_read_along(tmp_path: Path, proc: Proc) -> None:
+    details = LinuxDetails(_host(tmp_path, proc), Redactor())
+    seen = Seen(1)
+    seen.name = b"x"
+    proc.put(1, cmdline=b"x\0first\0")
+    first = details.of(seen, 100.0, age=50)
+    due = 100.0 + process_details.FRESH_FOR
+    assert details.fresh(seen, due - 1) is first
+    assert details.of(seen, due - 1, age=110) is first, "the same command line is not taken apart again"
+    assert details.fresh(seen, due + 1) is first, "but it was looked at"
+    proc.put(1, cmdline=b"x\0second\0")
+    assert details.of(seen, due + process_details.FRESH_FOR - 2, age=170).cmdline == ["x", "second"]

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from services.agent import lanes
+from services.agent.collectors.base import Rest, finished
 from services.agent.identity import Identity
 from services.agent.lanes import Probe
 from services.agent.paths import HostPaths
@@ -187,6 +189,90 @@ async def sampler_runs(
     clock.advance(1.0)
     await sampler.tick(sampler._slot + 1)
     return all(c.calls > n + 3 for c, n in zip(collectors, calls, strict=True))
+
+
+async def test_what_is_instant_needs_no_thread(build: Callable[..., Sampler]) -> None:
+    where: list[threading.Thread] = []
+    here = FakeCollector("load")
+    here.collect = lambda now: where.append(threading.current_thread()) or {"n": len(where)}  # type: ignore
+    sampler = build(Probe(here, instant=True))
+    for slot in range(3):
+        assert json.loads(await sampler.tick(slot))["load"] == {"n": slot + 1}
+    assert set(where) == {threading.current_thread()}
+
+
+async def test_what_is_instant_may_fail_like_anybody(build: Callable[..., Sampler]) -> None:
+    bad = FakeCollector("load")
+    bad.error = OSError("no such thing")
+    sampler = build(Probe(bad, instant=True), about_itself=lambda seconds, failing: {"failed": failing})
+    event = json.loads(await sampler.tick(0))
+    assert "load" not in event
+    assert event["agent"]["failed"] == {"load": "OSError: no such thing"}
+
+
+async def test_who_is_not_as_quick_as_promised_is_given_a_thread(
+    build: Callable[..., Sampler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = FakeCollector("load")
+    probe = Probe(slow, instant=True)
+    sampler = build(probe)
+    monkeypatch.setattr(lanes, "SLOW", -1.0)
+    for slot in range(lanes.SLOW_AT_MOST):
+        assert probe.instant
+        await sampler.tick(slot)
+    assert not probe.instant
+    assert json.loads(await sampler.tick(100))["load"] == {"calls": lanes.SLOW_AT_MOST + 1}
+
+
+class TwoSteps:
+    """A collector whose second step, when there is one, may hang."""
+
+    section = "processes"
+
+    def __init__(self) -> None:
+        self.hang: threading.Event | None = None
+        self.finished_in: list[threading.Thread] = []
+
+    def begin(self, now: float) -> Any:
+        return {"steps": 1} if self.hang is None else Rest(self._finish)
+
+    def collect(self, now: float) -> Any:
+        return finished(self.begin(now))
+
+    def _finish(self) -> Any:
+        self.finished_in.append(threading.current_thread())
+        assert self.hang is not None
+        self.hang.wait(30)
+        return {"steps": 2}
+
+
+async def test_a_part_that_may_wait_is_done_in_a_thread_and_costs_its_section_only(
+    build: Callable[..., Sampler], clock: ManualClock
+) -> None:
+    both, other = TwoSteps(), FakeCollector("load")
+    probe = Probe(both, instant=True)
+    sampler = build(
+        probe,
+        Probe(other, instant=True),
+        about_itself=lambda seconds, failing: {"failed": failing},
+        about_itself_every=1,
+    )
+    assert json.loads(await sampler.tick(0))["processes"] == {"steps": 1}
+    both.hang = threading.Event()
+    for slot in range(1, 8):
+        clock.advance(1.0)
+        event = json.loads(await sampler.tick(slot))
+        assert "processes" not in event
+        assert event["load"] == {"calls": slot + 1}
+    assert event["agent"]["failed"].keys() == {"processes"}
+    assert len(both.finished_in) == 1, "not asked again while it hangs"
+    assert both.finished_in[0] is not threading.current_thread()
+
+    both.hang.set()
+    await eventually(lambda: probe.asked_at is None)
+    both.hang = None
+    probe.take()
+    assert json.loads(await sampler.tick(100))["processes"] == {"steps": 1}
 
 
 async def test_what_comes_late_is_in_a_later_event(build: Callable[..., Sampler], clock: ManualClock) -> None:

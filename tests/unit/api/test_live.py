@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.api import metric_values
 from services.api.hosts import Directory, OwnHost
-from services.api.live import RECENT_CPU, HostState, Live
+from services.api.live import RECENT_CPU, HostState, Live, Reading
 from shared.schemas.codec import Decoder
 from shared.schemas.metrics import CATALOGUE
 from shared.schemas.sample import HostSample
@@ -151,3 +155,39 @@ def test_the_top_of_the_fleet_in_order() -> None:
     assert metric_values.top(live, "cpu.percent", 1, greatest=False)[0].value == 5.0
     full = metric_values.top(live, "disk.percent", 1)[0]
     assert (full.label, full.value) == ("/", 64.2)
+
+
+@given(
+    disks=st.lists(st.lists(st.sampled_from((1.0, 20.0, 20.5, 90.0)), max_size=3) | st.none(), max_size=8),
+    limit=st.integers(1, 6),
+    greatest=st.booleans(),
+)
+def test_the_top_is_what_sorting_everything_would_give(
+    disks: list[list[float] | None], limit: int, greatest: bool
+) -> None:
+    live = Live()
+    for i, percents in enumerate(disks):
+        host, _ = hear(live, host_id=f"h{i}", disks=None)
+        if percents is not None:
+            entries = [SimpleNamespace(mountpoint=f"/{n}", percent=p) for n, p in enumerate(percents)]
+            host.sections["disks"] = Reading(T0, entries)
+    everything = [(p, i, n) for i, percents in enumerate(disks) for n, p in enumerate(percents or [])]
+    in_order = sorted(everything, key=lambda e: (-e[0] if greatest else e[0], e[1], e[2]))
+    ranked = metric_values.top(live, "disk.percent", limit, greatest=greatest)
+    assert [(r.value, r.host.host_id, r.label) for r in ranked] == [
+        (p, f"h{i}", f"/{n}") for p, i, n in in_order[:limit]
+    ]
+
+
+def test_every_metric_can_be_ranked_and_who_lacks_it_has_no_place() -> None:
+    live = Live()
+    hear(live, host_id="full")[0].score = 0.5
+    bare, _ = hear(live, host_id="bare")
+    bare.sections.clear()
+    hot = SimpleNamespace(id=0, load=1.0, memory_total=1.0, memory_used=1.0, memory_util=1.0, temperature=50.0)
+    cold = SimpleNamespace(**vars(hot) | {"id": 1, "temperature": None})
+    live.get("full").sections["gpus"] = Reading(T0, SimpleNamespace(devices=[cold, hot]))  # type: ignore[union-attr]
+    for metric in CATALOGUE:
+        ranked = metric_values.top(live, metric.name, 100)
+        assert {r.host.host_id for r in ranked} == {"full"}, metric.name
+    assert [r.label for r in metric_values.top(live, "gpu.temperature", 5)] == ["0"]

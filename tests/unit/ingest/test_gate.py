@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.ingest.gate import DAY_MS, MAX_LINE_BYTES, Gate, Sorted
+from services.ingest.ledger import LATEST_MS, Notes
 from shared.bus.port import Message
 from shared.schemas.anomaly import Anomaly, HostScore
 from shared.schemas.sample import HostSample
@@ -117,3 +118,37 @@ def test_of_several_models_only_the_one_that_is_rolled_up_touches() -> None:
     assert len(stored(out)) == 2
     assert out.touched == {T0 // 60_000: {HOST}}
     assert "surprise" in out.dead[0].reason
+
+
+LEDGER = Gate((HostSample,), HostSample, max_future_ms=600_000, max_age_ms=14 * DAY_MS, ledger=True)
+
+
+def noted(delay_ms: int, spooled: bool = False, **overrides: Any) -> Notes:
+    headers = {"lapwing-spooled": b"1"} if spooled else {}
+    sent = Message("lapwing.metrics.v1", 3, 0, b"key", line(**overrides), T0 + delay_ms, headers)
+    return LEDGER.sort([sent], T0).notes
+
+
+@pytest.mark.parametrize("delay_ms", [-60_000, 0, 30_000])
+def test_of_samples_that_come_in_time_nothing_is_noted(delay_ms: int) -> None:
+    assert noted(delay_ms) == Notes()
+
+
+def test_late_and_spooled_samples_are_noted() -> None:
+    assert [a[1:5] for a in noted(30_001, run=5).arrivals] == [(T0, 5, 30_001, False)]
+    assert [a[1:5] for a in noted(30_000, spooled=True).arrivals] == [(T0, 0, 0, True)]
+    assert [a[1:5] for a in noted(2**62, spooled=True).arrivals] == [(T0, 0, LATEST_MS, True)]
+
+
+def test_of_what_an_agent_dropped_the_most_of_each_hour_is_noted() -> None:
+    hour = T0 // 3_600_000
+    lines = [
+        line(ts=T0 + n, run=3, agent={"dropped": {"too_many": dropped}}) for n, dropped in enumerate((4, 9, 0), start=1)
+    ]
+    notes = LEDGER.sort([message(each) for each in lines], T0).notes
+    assert notes.drops == {(hour, HOST, 3, "too_many"): 9}
+
+
+def test_other_topics_keep_no_ledger() -> None:
+    sent = Message("lapwing.metrics.v1", 3, 0, b"key", line(), T0 + DAY_MS, {"lapwing-spooled": b"1"})
+    assert SAMPLES.sort([sent], T0).notes == Notes()
