@@ -178,25 +178,27 @@ class Rollups:
             )
 
 
+# By time, and by number: `stored_at` is when an insert began, and one that took long may have been invisible to a
+# computation that began after it.
 _STALE_MINUTES = """
 WITH
     stored AS
     (
-        SELECT host_id, toStartOfMinute(ts) AS minute, max(stored_at) AS latest
+        SELECT host_id, toStartOfMinute(ts) AS minute, max(stored_at) AS latest, uniqExact(ts) AS events
         FROM {base}
         WHERE stored_at >= toDateTime({{since:UInt32}}) AND ts >= toDateTime64({{oldest:UInt32}}, 3, 'UTC')
         GROUP BY host_id, minute
     ),
     computed AS
     (
-        SELECT host_id, ts AS minute, max(computed_at) AS latest
+        SELECT host_id, ts AS minute, max(computed_at) AS latest, argMax(count, version) AS counted
         FROM rollup_1m
         WHERE metric = {{metric:String}} AND ts >= (SELECT min(minute) FROM stored)
         GROUP BY host_id, minute
     )
 SELECT toUInt32(intDiv(toUnixTimestamp(minute), 60)), host_id
 FROM stored LEFT JOIN computed USING (host_id, minute)
-WHERE stored.latest + 1 >= computed.latest
+WHERE stored.latest + 1 >= computed.latest OR stored.events > computed.counted
 """
 _STALE_HOURS = """
 WITH
