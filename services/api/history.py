@@ -132,33 +132,56 @@ def _met(
 def _question(
     metric: str, hosts: Sequence[str] | None, aggregate: str, stretch: Stretch, step_ms: int
 ) -> tuple[str, dict[str, Any]]:
-    column = COLUMNS[metric]
     whose, parameters, threads = _whose(hosts)
     if stretch.tier == "raw":
-        hours = {"first_hour": stretch.start // 3_600_000 * 3600, "last_hour": stretch.end // 3_600_000 * 3600}
-        span = {"from": stretch.start, "to": stretch.end, "step": step_ms}
-        return statement(
-            "history_raw",
-            table=column.table,
-            label=f"toString({column.label})" if column.label else "''",
-            value=_OF_READINGS[aggregate].format(c=column.column, f=column.factor),
-            whose=whose,
-            present=_present(metric),
-            group="host_id, label, bucket" if column.label else "host_id, bucket",
-            threads=threads,
-        ), parameters | span | hours
-    one = step_ms == _GRAIN_MS[stretch.tier]
+        sql, more = _of_readings(metric, aggregate, stretch, step_ms, whose=whose, threads=threads)
+    else:
+        sql, more = _of_rollups(metric, aggregate, stretch, step_ms, whose=whose, threads=threads)
+    return sql, parameters | more
+
+
+def _of_readings(
+    metric: str, aggregate: str, stretch: Stretch, step_ms: int, **names: str
+) -> tuple[str, dict[str, Any]]:
+    column = COLUMNS[metric]
+    sql = statement(
+        "history_raw",
+        table=column.table,
+        label=f"toString({column.label})" if column.label else "''",
+        value=_OF_READINGS[aggregate].format(c=column.column, f=column.factor),
+        present=_present(metric),
+        group="host_id, label, bucket" if column.label else "host_id, bucket",
+        **names,
+    )
+    return sql, {
+        "from": stretch.start,
+        "to": stretch.end,
+        "first_hour": stretch.start // 3_600_000 * 3600,
+        "last_hour": stretch.end // 3_600_000 * 3600,
+        "step": step_ms,
+    }
+
+
+def _of_rollups(
+    metric: str, aggregate: str, stretch: Stretch, step_ms: int, **names: str
+) -> tuple[str, dict[str, Any]]:
     span = {"metric": metric, "from": stretch.start // 1000, "to": stretch.end // 1000}
-    return statement(
+    table = f"rollup_{stretch.tier}"
+    if step_ms == _GRAIN_MS[stretch.tier]:
+        value = _OF_ONE_ROLLUP[aggregate]
+        return statement(
+            "history_rollup", table=table, bucket=_START, value=value, n="r.count", group="", **names
+        ), span
+    sql = statement(
         "history_rollup",
-        table=f"rollup_{stretch.tier}",
-        bucket=_START if one else f"intDiv({_START}, {{step:Int64}}) * {{step:Int64}}",
-        value=(_OF_ONE_ROLLUP if one else _OF_ROLLUPS)[aggregate],
-        n="r.count" if one else "sum(r.count)",
-        group="" if one else "GROUP BY host_id, label, bucket",
-        whose=whose,
-        threads=threads,
-    ), parameters | span | ({} if one else {"step": step_ms})
+        table=table,
+        bucket=f"intDiv({_START}, {{step:Int64}}) * {{step:Int64}}",
+        value=_OF_ROLLUPS[aggregate],
+        n="sum(r.count)",
+        group="GROUP BY host_id, label, bucket",
+        **names,
+    )
+    return sql, span | {"step": step_ms}
 
 
 def _whose(hosts: Sequence[str] | None) -> tuple[str, dict[str, Any], str]:

@@ -131,8 +131,8 @@ class _Transport(driver.Transport):  # type: ignore[misc]
 
 
 class App(faust.App):  # type: ignore[misc]
-    """``fetch_wait_ms``: a broker with nothing new answers a fetch after so long. Real Kafka answers as soon as there
-    is something; the embedded one does not, so there this is also the longest a new message waits.
+    """``fetch_wait_ms``: a broker with nothing new answers a fetch after so long, real Kafka as soon as there is
+    something. One inside this process does not; it is asked when its bell was rung. ``reads``: names of topics.
     """
 
     BootStrategy = _Boot

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import ConsumerRecord
 from faust.types.tuples import Message as FaustMessage
 
-from shared.bus import stream
+from shared.bus import bell, stream
 from shared.bus.kafka import publisher
 from shared.bus.port import BusError, Message
 from shared.bus.stream import STOP_WITHIN, StreamService, batches, stream_app
@@ -453,6 +453,20 @@ async def test_two_members_of_a_group_share_its_topic(bus: TestBus) -> None:
             await eventually(lambda: len({*one.values, *two.values}) == 100, within=60)
         await publish(bus.settings, topic, "last")
         await eventually(lambda: "last" in one.values, within=60)
+
+
+async def test_what_is_published_without_a_ring_is_found_as_well(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with embedded_broker(ALL_TOPICS[:1], partitions=1) as broker:
+        settings, notebook = settings_for(broker.address, tmp_path), Notebook()
+        bell.take_down(broker.address)
+        outside = publisher(settings.kafka, "another process")
+        bell.hang(broker.address)
+        await outside.start()
+        async with processing(TestBus("embedded", settings, broker), "test", ALL_TOPICS[:1], notebook):
+            for value in ("first", "second"):
+                await outside.publish(ALL_TOPICS[0], value, value.encode())
+                await eventually(lambda value=value: value in notebook.values)  # type: ignore[misc]
+        await outside.stop()
 
 
 async def test_the_first_batches_do_not_wait_until_they_are_full(bus: TestBus) -> None:

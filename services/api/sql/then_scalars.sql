@@ -13,5 +13,6 @@ SELECT
     argMaxIf(processes_count, ts, bitTest(sections, 5)) AS processes
 FROM samples
 WHERE host_id = {host:String}
+    AND toStartOfHour(ts) >= toStartOfHour(fromUnixTimestamp64Milli({since:Int64}, 'UTC'))
     AND ts > fromUnixTimestamp64Milli({since:Int64}, 'UTC')
     AND ts <= fromUnixTimestamp64Milli({at:Int64}, 'UTC')
