@@ -78,12 +78,12 @@ class DeadLetterOffice:
 
     async def newest(self, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
         """The newest first."""
-        rows = await self._queries.rows(statement("letters_list"), wanted.bound() | {"limit": limit})
+        rows = await self._queries.rows(_statement("list"), wanted.bound() | {"limit": limit})
         return [_shape(row) for row in rows]
 
     async def counts(self, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
         """By topic, stage, reason and host; the most frequent first."""
-        rows = await self._queries.rows(statement("letters_counts"), wanted.bound() | {"limit": limit})
+        rows = await self._queries.rows(_statement("counts"), wanted.bound() | {"limit": limit})
         return [
             {
                 "topic": topic,
@@ -100,7 +100,7 @@ class DeadLetterOffice:
     async def show(self, name: str) -> dict[str, Any]:
         """With its line. Raises ``ApiError`` 404 where there is no such letter, 409 where there are several."""
         everything = Wanted(ids=[name], state=())
-        rows = await self._queries.rows(statement("letters_list"), everything.bound() | {"limit": 10})
+        rows = await self._queries.rows(_statement("list"), everything.bound() | {"limit": 10})
         if not rows:
             raise not_found(messages.UNKNOWN_LETTER.of(id=name))
         if len(rows) > 1:
@@ -125,7 +125,7 @@ class DeadLetterOffice:
         try:
             while done < limit:
                 rows = await self._queries.rows(
-                    statement("letters_to_send"), wanted.bound() | {"limit": min(AT_ONCE, limit - done)}
+                    _statement("to_send"), wanted.bound() | {"limit": min(AT_ONCE, limit - done)}
                 )
                 if not rows:
                     break
@@ -149,7 +149,7 @@ class DeadLetterOffice:
         matched, hopeless = await self._count(wanted)
         if matched and not dry_run:
             await self._queries.command(
-                statement("letters_settle"), wanted.bound() | {"new": "dropped", "by": by, "now": now_ms}
+                _statement("settle"), wanted.bound() | {"new": "dropped", "by": by, "now": now_ms}
             )
             log.warning("dead letters were dropped", extra={"letters": matched, "by": by})
         return Settled(matched, matched, hopeless, 0)
@@ -157,13 +157,18 @@ class DeadLetterOffice:
     async def _settle(self, ids: Sequence[str], state: str, by: str, now_ms: int) -> None:
         if ids:
             await self._queries.command(
-                statement("letters_settle"), Wanted(ids=ids).bound() | {"new": state, "by": by, "now": now_ms}
+                _statement("settle"), Wanted(ids=ids).bound() | {"new": state, "by": by, "now": now_ms}
             )
             log.info("dead letters were sent again", extra={"letters": len(ids), "by": by})
 
     async def _count(self, wanted: Wanted) -> tuple[int, int]:
-        ((matched, hopeless),) = await self._queries.rows(statement("letters_count"), wanted.bound())
+        ((matched, hopeless),) = await self._queries.rows(_statement("count"), wanted.bound())
         return matched, hopeless
+
+
+def _statement(name: str) -> str:
+    """Of the letters that are ``Wanted``."""
+    return statement(f"letters_{name}", wanted=statement("letters_wanted"))
 
 
 async def _resent(out: Publisher, row: Sequence[Any], now_ms: int) -> None:
