@@ -24,7 +24,7 @@ from shared.runtime.settings import Settings, SettingsError
 from shared.schemas.topics import ALL_TOPICS
 
 if TYPE_CHECKING:
-    from shared.bus.port import Receipt, Stored
+    from shared.bus.port import Receipt
     from shared.store.port import Store
 
 log = logging.getLogger(__name__)
@@ -103,19 +103,32 @@ def _owed(name: str, settings: Settings, clock: Clock, parts: list[Service]) -> 
     """What a broker that forgets owes a service: its past, and word of when a message is stored."""
     if name == "alerter":
         return _remembered(settings, clock)
-    if name == "api" or (name == "agent" and not settings.agent.url):  # who posts is answered when it is kept
-        return {"stored": _stored(parts)}
+    ingest = _Ingest(parts)
+    if name == "api":
+        return {"stored": ingest.stored, "read": ingest.read}
+    if name == "agent" and not settings.agent.url:  # who posts is answered when it is kept
+        return {"stored": ingest.stored}
     return {}
 
 
-def _stored(parts: list[Service]) -> Stored:
-    """Asks ingest, once there is one among ``parts``."""
+class _Ingest:
+    """What ingest says of a message, once it is among ``parts``."""
 
-    def stored(receipt: Receipt) -> bool:
-        ingest: Any = next((part for part in parts if part.name == "ingest"), None)
+    def __init__(self, parts: list[Service]) -> None:
+        self._parts = parts
+
+    def stored(self, receipt: Receipt) -> bool:
+        ingest = _named("ingest", self._parts)
         return ingest is not None and bool(ingest.stored(receipt))
 
-    return stored
+    def read(self, receipt: Receipt) -> bool:
+        ingest = _named("ingest", self._parts)
+        return ingest is not None and bool(ingest.read(receipt))
+
+
+def _named(name: str, parts: list[Service]) -> Any:
+    """``None`` where there is none of that name."""
+    return next((part for part in parts if part.name == name), None)
 
 
 def _served(settings: Settings, parts: list[Service]) -> list[Service]:
@@ -263,7 +276,7 @@ class _Settled(_Part):
         self._parts = parts
 
     async def stop(self) -> None:
-        agent: Any = next((part for part in self._parts if part.name == "agent"), None)
+        agent = _named("agent", self._parts)
         if agent is not None:
             await agent.settle()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -12,14 +12,16 @@ from services.api import messages
 from services.api.buckets import Buckets
 from services.api.errors import ApiError, unavailable
 from services.api.posted import Outgoing, Sorter
-from shared.bus.port import BusError, Publisher, Receipt, Stored
+from shared.bus.port import BusError, Publisher, Read, Receipt, Stored
 from shared.runtime.settings import Settings
+from shared.schemas.topics import SPOOLED_HEADER
 
 log = logging.getLogger(__name__)
 
-SPOOLED_HEADER = "lapwing-spooled"
 STORED_WITHIN = 15.0  # seconds an answer waits for the store
 LOOK_AGAIN = 0.05
+MOST_UNREAD = 1 << 20  # bytes; with what the agent beside us has underway, less than a broker that forgets keeps
+READ_AGAIN = 0.005
 BODIES_AT_ONCE = 2  # of the largest size, in memory
 RETRY_AFTER = 2
 REFUSED_RETRY_AFTER = 30
@@ -35,10 +37,21 @@ class Intake:
         self._publisher: Publisher | None = None
         self._stored: Stored | None = None
         self._stored_within = STORED_WITHIN
+        self._unread = Unread(None)
 
-    def open(self, publisher: Publisher, stored: Stored | None = None, *, stored_within: float = STORED_WITHIN) -> None:
-        """With ``stored``, the broker forgets: its word alone is not enough."""
+    def open(
+        self,
+        publisher: Publisher,
+        stored: Stored | None = None,
+        read: Read | None = None,
+        *,
+        stored_within: float = STORED_WITHIN,
+    ) -> None:
+        """With ``stored``, the broker forgets: its word alone is not enough, nor may it be given more than it keeps
+        before ``read`` says that it was read.
+        """
         self._publisher, self._stored, self._stored_within = publisher, stored, stored_within
+        self._unread = Unread(read)
 
     async def publish(self, outgoing: Sequence[Outgoing], *, spooled: bool) -> None:
         """A normal return guarantees that the broker has every message (and, with ``stored``, the store).
@@ -64,7 +77,16 @@ class Intake:
     async def _in_order(self, outgoing: Sequence[Outgoing], headers: Mapping[str, bytes] | None) -> list[Receipt]:
         if self._publisher is None:
             raise BusError("the API is starting")
-        return [await self._publisher.publish(m.topic, m.host_id, m.value, headers) for m in outgoing]
+        receipts: list[Receipt] = []
+        for message in outgoing:
+            await self._unread.room(len(message.value), self._stored_within)
+            receipt: Receipt | None = None
+            try:
+                receipt = await self._publisher.publish(message.topic, message.host_id, message.value, headers)
+            finally:
+                self._unread.published(receipt, len(message.value))
+            receipts.append(receipt)
+        return receipts
 
     async def _until_stored(self, receipts: Sequence[Receipt]) -> None:
         if self._stored is None:
@@ -78,6 +100,41 @@ class Intake:
                 raise unavailable(messages.NOT_STORED_YET, RETRY_AFTER)
             await asyncio.sleep(LOOK_AGAIN)
             waiting = [r for r in waiting if not stored(r)]
+
+
+class Unread:
+    """Bytes that were published and not read yet. Without ``read`` the broker keeps everything, and there is room."""
+
+    def __init__(self, read: Read | None) -> None:
+        self._read = read
+        self._bytes = 0
+        self._messages: deque[tuple[Receipt, int]] = deque()
+
+    async def room(self, size: int, within: float) -> None:
+        """Takes ``size`` bytes when there is room; raises ``ApiError`` 503 after ``within`` seconds without."""
+        if self._read is not None:
+            loop = asyncio.get_running_loop()
+            until = loop.time() + within
+            while self._bytes and self._bytes + size > MOST_UNREAD:
+                if loop.time() >= until:
+                    raise unavailable(messages.NOT_STORED_YET, RETRY_AFTER)
+                await asyncio.sleep(READ_AGAIN)
+                self._look(self._read)
+            self._bytes += size
+
+    def published(self, receipt: Receipt | None, size: int) -> None:
+        """What room was taken for, or ``None`` where the broker did not take it."""
+        if self._read is None:
+            return
+        if receipt is None:
+            self._bytes -= size
+        else:
+            self._messages.append((receipt, size))
+
+    def _look(self, read: Read) -> None:
+        left = deque(entry for entry in self._messages if not read(entry[0]))
+        self._bytes -= sum(size for _, size in self._messages) - sum(size for _, size in left)
+        self._messages = left
 
 
 class Room:

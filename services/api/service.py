@@ -16,7 +16,7 @@ from services.api.errors import ApiError
 from services.api.feed import TOPICS, Feed
 from services.api.fill import fill
 from services.api.server import Server
-from shared.bus.port import Publisher, Stored, Tail
+from shared.bus.port import Publisher, Read, Stored, Tail
 from shared.runtime.clock import Clock
 from shared.runtime.health import Health
 from shared.runtime.retry import backoff
@@ -43,8 +43,11 @@ def build(
     open_tail: OpenTail | None = None,
     open_publisher: OpenPublisher | None = None,
     stored: Stored | None = None,
+    read: Read | None = None,
 ) -> ApiService:
-    """``stored``: where the broker forgets, posted events are answered for only when it says that they are stored."""
+    """``stored``: where the broker forgets, posted events are answered for only when it says that they are stored.
+    ``read``: and no more than fits into it are published before it says that those before were read.
+    """
     return ApiService(
         settings,
         wiring.make(settings, clock=clock, health=health),
@@ -52,6 +55,7 @@ def build(
         open_tail or _tail,
         open_publisher or _publisher,
         stored,
+        read,
     )
 
 
@@ -68,6 +72,7 @@ class ApiService:
         open_tail: OpenTail,
         open_publisher: OpenPublisher,
         stored: Stored | None,
+        read: Read | None,
     ) -> None:
         self.url = ""
         self.first_password: str | None = None
@@ -77,6 +82,7 @@ class ApiService:
         self._open_tail = open_tail
         self._open_publisher = open_publisher
         self._stored = stored
+        self._read = read
         self._tail: Tail | None = None
         self._publisher: Publisher | None = None
         self._app = create_app(deps)
@@ -104,7 +110,7 @@ class ApiService:
         await fill(self.deps)
         self._publisher = self._open_publisher(self._settings)
         await self._publisher.start()
-        self.deps.intake.open(self._publisher, self._stored)
+        self.deps.intake.open(self._publisher, self._stored, self._read)
         await self._admin.start_unix(admin_socket(self._settings))
         self._follow(self._follow_accounts())
         self.deps.ready = True

@@ -97,6 +97,10 @@ class _Ingest:
         """Whether this message is in the store or among the dead letters; also after ``stop``."""
         return self._stream is not None and self._stream.handled(receipt)
 
+    def read(self, receipt: Receipt) -> bool:
+        """Whether this message is in our hands, and the broker needed no more."""
+        return self._stream is not None and self._stream.read(receipt)
+
     async def watch(self) -> None:
         assert self._stream is not None
         parts = {asyncio.create_task(self._stream.watch(), name="stream"), *self._housekeeping}

@@ -47,6 +47,11 @@ Stored = Callable[[Receipt], bool]
 must not let go of a message before it says so.
 """
 
+Read = Callable[[Receipt], bool]
+"""Whether ingest has a message in its hands. A broker that forgets cuts off what is older than its last 5 MB of a
+partition, read or not: who publishes much must not run further ahead than that.
+"""
+
 
 class Publisher(Protocol):
     async def start(self) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 
 from shared.bus.port import Message
 
 Partition = tuple[str, int]
+HOLES = 1000
+"""Remembered of a partition, the newest."""
 
 
 class Progress:
@@ -19,6 +22,7 @@ class Progress:
     def __init__(self, stalled_after: float) -> None:
         self._stalled_after = stalled_after
         self._next: dict[Partition, int] = {}
+        self._holes: dict[Partition, deque[range]] = {}
         self._ends: dict[Partition, int] = {}
         self._at_work = 0
         self._waiting_since: float | None = None
@@ -38,11 +42,19 @@ class Progress:
         for message in batch:
             self._oldest_at_work.pop((message.topic, message.partition), None)
             if handled:
-                self._next[message.topic, message.partition] = message.offset + 1
+                self._pass(message)
+
+    def _pass(self, message: Message) -> None:
+        partition = message.topic, message.partition
+        expected = self._next.get(partition, message.offset)
+        if message.offset > expected:
+            self._holes.setdefault(partition, deque(maxlen=HOLES)).append(range(expected, message.offset))
+        self._next[partition] = message.offset + 1
 
     def assigned(self, partitions: Collection[Partition]) -> None:
         """These, and no others, are ours from now on."""
         self._next = {p: offset for p, offset in self._next.items() if p in partitions}
+        self._holes = {p: holes for p, holes in self._holes.items() if p in partitions}
         self._ends = {p: end for p, end in self._ends.items() if p in partitions}
         self._oldest_at_work = {p: ms for p, ms in self._oldest_at_work.items() if p in partitions}
         self._committed.clear()
@@ -59,8 +71,12 @@ class Progress:
                 self._ends[partition] = max(end, self._ends.get(partition, 0))
 
     def handled(self, partition: Partition, offset: int) -> bool:
-        """Whether the message at ``offset`` has been, since this process was given the partition."""
-        return offset < self._next.get(partition, 0)
+        """Whether the message at ``offset`` has been, since this process was given the partition. One the broker cut
+        off before it was read never has, though later ones have.
+        """
+        return offset < self._next.get(partition, 0) and not any(
+            offset in hole for hole in self._holes.get(partition, ())
+        )
 
     def reached(self, partition: Partition) -> int:
         """The offset after the last message that was handled, 0 where none was."""
@@ -68,7 +84,9 @@ class Progress:
 
     def forgotten(self, partition: Partition) -> None:
         """It is another partition by the same name now, and nothing of it was read."""
-        for told in (self._next, self._ends, self._oldest_at_work, self._committed, self._uncommitted_since):
+        for told in (
+            self._next, self._holes, self._ends, self._oldest_at_work, self._committed, self._uncommitted_since
+        ):  # fmt: skip
             told.pop(partition, None)
 
     def lag(self) -> int:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 import faust
+from aiokafka import TopicPartition
 from mode import CrashingSupervisor
 
 from shared.bus import connection, narration
@@ -212,6 +213,13 @@ class StreamService:
     def handled(self, receipt: Receipt) -> bool:
         """Whether a handler has returned with this message; it is then as durable as the handler makes it."""
         return self._app.progress.handled((receipt.topic, receipt.partition), receipt.offset)
+
+    def read(self, receipt: Receipt) -> bool:
+        """Whether this message has come from the broker."""
+        if not self._assigned.is_set():
+            return False
+        reached = self._app.consumer._read_offset.get(TopicPartition(receipt.topic, receipt.partition))
+        return reached is not None and reached >= receipt.offset
 
     async def _look(self) -> None:
         consumer, progress = self._app.consumer, self._app.progress

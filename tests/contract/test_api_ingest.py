@@ -14,6 +14,7 @@ import cramjam
 import httpx
 import pytest
 
+from services.api import intake
 from shared.broker.embedded import EmbeddedBroker
 from shared.bus.kafka import publisher, tail
 from shared.bus.port import BusError, Message, Receipt
@@ -254,6 +255,26 @@ async def test_with_a_broker_that_forgets_the_answer_waits_for_the_store(api: Ap
     assert not posting.done()
     stored.add(second)
     assert (await posting).status_code == 200
+
+
+async def test_no_more_is_published_than_a_broker_that_forgets_keeps_until_it_is_read(
+    api: Api, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: set[Receipt] = set()
+    monkeypatch.setattr(intake, "MOST_UNREAD", 1)
+    api.deps.intake.open(bus, lambda receipt: True, read.__contains__)
+    who = await token(api)
+    batch = lines(host_sample(), host_sample(host_id="another"), host_sample(host_id="a-third"))
+    posting = asyncio.create_task(post(api, who, batch))
+    for published in (1, 2, 3):
+        await eventually(lambda: len(bus.sent) == published)  # noqa: B023 - asked at once
+        assert not posting.done() or published == 3
+        read.add(Receipt(METRICS.name, 0, published - 1))
+    assert (await posting).status_code == 200
+
+    api.deps.intake.open(bus, lambda receipt: True, lambda receipt: False, stored_within=0.1)
+    answer = await post(api, who, batch)
+    assert (answer.status_code, len(bus.sent)) == (503, 4)
 
 
 async def test_a_store_that_takes_too_long_is_503(api: Api, bus: Bus) -> None:

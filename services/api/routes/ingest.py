@@ -16,6 +16,7 @@ from services.api.responses import ok
 from services.api.route import RawBody, Route
 from services.api.unpack import Unpacker
 from shared.runtime.selfmetrics import API_POSTED
+from shared.schemas.topics import SPOOLED_HEADER
 
 if TYPE_CHECKING:
     from services.api.posted import Posted
@@ -52,7 +53,7 @@ async def ingest(ask: Ask) -> Response:
             API_POSTED.add(posted.lines, "limited")
             raise too_many(messages.INGEST_LIMITED.of(seconds=seconds), seconds)
         try:
-            await intake.publish(posted.messages, spooled=ask.header(b"lapwing-spooled") == "1")
+            await intake.publish(posted.messages, spooled=ask.header(SPOOLED_HEADER.encode()) == "1")
         except BaseException:
             intake.buckets.charge(who, clock.monotonic(), -posted.lines)  # it will come again
             raise

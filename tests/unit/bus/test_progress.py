@@ -36,6 +36,18 @@ def test_a_message_is_handled_once_its_batch_is_and_not_before() -> None:
     assert not it.handled(Q, 0)
 
 
+def test_what_the_broker_cut_off_before_it_was_read_was_never_handled() -> None:
+    it = reading(end=9)
+    for offsets in ((0, 1), (5, 6)):
+        it.begun()
+        it.finished(batch(*offsets), handled=True)
+    assert [offset for offset in range(7) if it.handled(P, offset)] == [0, 1, 5, 6]
+    it.forgotten(P)
+    it.begun()
+    it.finished(batch(0, 1, 2, 3), handled=True)
+    assert it.handled(P, 3)
+
+
 def test_a_batch_that_was_not_handled_is_still_lag() -> None:
     it = reading(end=5)
     it.begun()
