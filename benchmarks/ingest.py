@@ -24,7 +24,7 @@ import psutil
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.fleet import fleet, numbers_in
-from services.ingest.gate import DAY_MS, Gate
+from services.ingest.gate import Gate
 from services.ingest.rollups import Rollups
 from services.ingest.service import build
 from shared.broker.embedded import EmbeddedBroker
@@ -32,6 +32,7 @@ from shared.bus.port import Message
 from shared.runtime import selfmetrics
 from shared.runtime.clock import ManualClock, SystemClock
 from shared.runtime.settings import Settings
+from shared.schemas.base import DAY_MS
 from shared.schemas.sample import HostSample
 from shared.schemas.topics import ALL_TOPICS, METRICS
 from shared.store.clickhouse import open_store

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from shared.bus.publishing import MAX_MESSAGE_BYTES
 from shared.runtime.settings import Settings
-from shared.schemas.base import Event
-from shared.schemas.codec import BadLine, Decoder, pack, twin
+from shared.schemas.base import DAY_MS, Event, untimely
+from shared.schemas.codec import Decoder, pack, twin
 from shared.schemas.log import LogEvent
 from shared.schemas.sample import HostSample
 from shared.schemas.topics import LOGS, METRICS, Topic
@@ -19,7 +19,6 @@ from shared.schemas.topics import LOGS, METRICS, Topic
 MAX_LINE_BYTES = MAX_MESSAGE_BYTES - 4096  # with its key and headers it must fit into a message
 MESSAGE_BYTES = 256 << 10
 MOST_REASONS = 100
-DAY_MS = 86_400_000
 
 
 class Outgoing(NamedTuple):
@@ -82,11 +81,11 @@ class Sorter:
             try:
                 event = self._decoder.line(line)
             except (ValueError, RecursionError):
-                out.reject(number, self._reason(line))
+                out.reject(number, self._decoder.why_not(line))
                 continue
             topic, max_age_ms = self._kinds[type(event)]
             if not now_ms - max_age_ms <= event.ts <= now_ms + self._max_future_ms:
-                out.reject(number, _untimely(event.ts, now_ms))
+                out.reject(number, untimely(event.ts, now_ms))
                 continue
             host_id: str = event.host_id  # type: ignore[attr-defined]
             out.accepted += 1
@@ -97,10 +96,6 @@ class Sorter:
             ready[key].add(line)
         out.messages = [message for packing in ready.values() for message in packing.messages()]
         return out
-
-    def _reason(self, line: bytes) -> str:
-        found = next(self._decoder.lines(line), None)
-        return found.reason if isinstance(found, BadLine) else "the line is not an event"
 
 
 class _Packing:
@@ -119,9 +114,3 @@ class _Packing:
 
     def messages(self) -> list[Outgoing]:
         return [Outgoing(self._topic, self._host_id, pack(lines)) for lines in self._groups]
-
-
-def _untimely(ts: int, now_ms: int) -> str:
-    if ts > now_ms:
-        return f"the event is {(ts - now_ms) / 1000:.0f} s in the future; is the host's clock right?"
-    return f"the event is {(now_ms - ts) / DAY_MS:.0f} days old, older than what is kept; is the host's clock right?"

@@ -28,7 +28,7 @@ COLUMNS = (
     "failed_at", "id", "topic", "partition", "offset", "line", "sent_at", "host_id", "stage", "reason", "value",
     "bytes", "retry_of", "state", "version",
 )  # fmt: skip
-_LATEST_MS = 4_102_444_800_000  # 2100: what a message calls its time may be anything
+LATEST_MS = 4_102_444_800_000  # 2100-01-01: what a message says of its time may be anything
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class DeadLetter:
             origin.partition,
             origin.offset,
             self.number,
-            _when(min(max(0, origin.timestamp_ms), _LATEST_MS)),
+            _when(min(max(0, origin.timestamp_ms), LATEST_MS)),
             self.key,
             self.stage,
             self.reason[:1000].encode("utf-8", "replace").decode(),

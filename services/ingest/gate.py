@@ -15,12 +15,11 @@ from typing import NamedTuple
 from services.ingest.dead_letters import DeadLetter
 from services.ingest.ledger import LATE_MS, Notes
 from shared.bus.port import Message
-from shared.schemas.base import SCHEMA_VERSION, Event
-from shared.schemas.codec import BadLine, Decoder, twin
+from shared.schemas.base import DAY_MS, SCHEMA_VERSION, Event, untimely
+from shared.schemas.codec import Decoder, twin
 from shared.schemas.topics import SPOOLED_HEADER
 
 MAX_LINE_BYTES = 4 << 20
-DAY_MS = 86_400_000
 MINUTE_MS = 60_000
 
 
@@ -84,14 +83,14 @@ class Gate:
                     event = decode(line)
                 except (ValueError, RecursionError):
                     if line and not line.isspace():
-                        out.dead.append(DeadLetter(message, line, number, "decode", self._reason(line)))
+                        out.dead.append(DeadLetter(message, line, number, "decode", self._decoder.why_not(line)))
                     continue
                 if event.schema_version > SCHEMA_VERSION:
                     out.dead.append(DeadLetter(message, line, number, "decode", _too_new(event.schema_version)))
                     continue
                 ts = event.ts
                 if not earliest <= ts <= latest:
-                    out.dead.append(DeadLetter(message, line, number, "time", _untimely(ts, now_ms, latest)))
+                    out.dead.append(DeadLetter(message, line, number, "time", untimely(ts, now_ms)))
                     continue
                 out.days[ts // DAY_MS].append(Line(line, message, number))
                 if ts > out.newest_ms:
@@ -105,17 +104,7 @@ class Gate:
                             out.notes.dropped(event)  # type: ignore[arg-type]
         return out
 
-    def _reason(self, line: bytes) -> str:
-        found = next(self._decoder.lines(line), None)
-        return found.reason if isinstance(found, BadLine) else "the line is not an event"
-
 
 def _too_new(version: int) -> str:
     """What a newer version calls by the same name may mean something else."""
     return f"schema_version {version} is newer than {SCHEMA_VERSION}, the newest known here: upgrade ingest, then retry"
-
-
-def _untimely(ts: int, now_ms: int, latest: int) -> str:
-    if ts > latest:
-        return f"the event is {(ts - now_ms) / 1000:.0f} s in the future; is the host's clock right?"
-    return f"the event is {(now_ms - ts) / DAY_MS:.0f} days old, older than what is kept; is the host's clock right?"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.ingest.dead_letters import DeadLetter
+from services.ingest.dead_letters import LATEST_MS, DeadLetter
 from shared.runtime import selfmetrics
 from shared.schemas.sample import HostSample
 from shared.store.ledger import FLEET, fleet_span
@@ -21,7 +21,6 @@ from shared.store.port import Store
 
 LATE_MS = 30_000
 HOUR_MS = 3_600_000
-LATEST_MS = 4_102_444_800_000  # 2100-01-01: what a message says of its time may be anything
 
 _encode = msgspec.json.Encoder().encode
 

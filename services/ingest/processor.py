@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.ingest.dead_letters import DeadLetters
-from services.ingest.gate import DAY_MS, Gate
+from services.ingest.gate import Gate
 from services.ingest.ledger import store_notes
 from services.ingest.rollups import Rollups
 from services.ingest.routes import Route
@@ -15,6 +15,7 @@ from shared.bus.port import Message
 from shared.runtime import selfmetrics
 from shared.runtime.clock import Clock
 from shared.runtime.settings import Settings
+from shared.schemas.base import DAY_MS
 from shared.store.port import Store
 
 

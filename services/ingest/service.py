@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from services.ingest.dead_letters import DeadLetters, tell_open
-from services.ingest.gate import DAY_MS
 from services.ingest.processor import Processor
 from services.ingest.retention import enforce_cap
 from services.ingest.rollups import Rollups
@@ -20,6 +19,7 @@ from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.health import Health
 from shared.runtime.lifecycle import Service
 from shared.runtime.settings import Settings
+from shared.schemas.base import DAY_MS
 from shared.store.clickhouse import open_store
 from shared.store.port import Store, StoreError
 

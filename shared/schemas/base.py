@@ -20,6 +20,16 @@ Rate = Annotated[float, Field(ge=0, le=1e15)]
 """Bounded so that a hundredfold fits every column it is stored in."""
 
 
+DAY_MS = 86_400_000
+
+
+def untimely(ts: int, now_ms: int) -> str:
+    """What is wrong with an event's time that cannot be true, or is of what is no longer kept."""
+    if ts > now_ms:
+        return f"the event is {(ts - now_ms) / 1000:.0f} s in the future; is the host's clock right?"
+    return f"the event is {(now_ms - ts) / DAY_MS:.0f} days old, older than what is kept; is the host's clock right?"
+
+
 class Wire(BaseModel):
     """A piece of an event.
 

@@ -64,6 +64,11 @@ class Decoder(Generic[E]):
             except (ValueError, RecursionError) as error:
                 yield BadLine(number, line, self._reason(line, error)[:_REASON_LENGTH])
 
+    def why_not(self, line: bytes) -> str:
+        """What is wrong with a line that ``line`` refuses."""
+        found = next(self.lines(line), None)
+        return found.reason if isinstance(found, BadLine) else "the line is not an event"
+
     def _reason(self, line: bytes, error: Exception) -> str:
         for model in self._models.values():
             if len(self._models) == 1 or _kind(line) == model.model_fields["kind"].default:

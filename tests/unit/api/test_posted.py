@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.api.posted import DAY_MS, MAX_LINE_BYTES, MESSAGE_BYTES, MOST_REASONS, Posted, Sorter
+from services.api.posted import MAX_LINE_BYTES, MESSAGE_BYTES, MOST_REASONS, Posted, Sorter
 from shared.runtime.settings import Settings
+from shared.schemas.base import DAY_MS
 from shared.schemas.topics import LOGS, METRICS
 from tests.support.samples import T0, host_sample
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from services.ingest.gate import DAY_MS, MAX_LINE_BYTES, Gate, Sorted
+from services.ingest.gate import MAX_LINE_BYTES, Gate, Sorted
 from services.ingest.ledger import LATEST_MS, Notes
 from shared.bus.port import Message
 from shared.schemas.anomaly import Anomaly, HostScore
+from shared.schemas.base import DAY_MS
 from shared.schemas.sample import HostSample
 from tests.support.samples import T0, host_sample
 
