@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from shared.runtime.serving import CannotListen
 from shared.runtime.settings import Settings
 from shared.store.clickhouse import open_store
-from shared.store.front.listening import CannotListen, Listener
+from shared.store.front.listening import Listener
 from shared.store.port import StoreError
 from tests.support.clickhouse_http import PASSWORD, Front
 

@@ -21,11 +21,11 @@ import pytest
 
 from services.api import accounts_cli, service
 from services.api.broadcast import MOST_CLIENTS
-from services.api.server import CannotListen
 from services.api.service import ApiService
 from shared.broker.embedded import EmbeddedBroker
 from shared.bus.kafka import publisher
 from shared.bus.port import Publisher
+from shared.runtime.serving import CannotListen
 from shared.runtime.settings import Settings
 from shared.schemas.topics import ALERTS, ANOMALIES, METRICS, Topic
 from shared.store.clickhouse import open_store
