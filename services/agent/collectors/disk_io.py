@@ -17,13 +17,8 @@ _PARTITION = re.compile(r"((nvme\d+n\d+|mmcblk\d+|nvme\d+c\d+n\d+)p\d+|(sd|hd|vd
 COUNTERS = ("reads", "read_sectors", "read_ms", "writes", "write_sectors", "write_ms", "busy_ms", "queue_ms")
 
 
-def parse_diskstats(data: bytes) -> dict[str, tuple[int, ...]]:
-    """``/proc/diskstats``: ``COUNTERS`` by device. Lines with fewer fields (partitions on 2.6 kernels) are left out."""
-    return dict(filter(None, map(parse_device, data.split(b"\n"))))
-
-
 def parse_device(line: bytes) -> tuple[str, tuple[int, ...]] | None:
-    """One line of it."""
+    """A line of ``/proc/diskstats``: ``COUNTERS``; ``None`` for one with fewer (partitions on 2.6 kernels)."""
     f = line.split(None, 14)
     if len(f) < 14:
         return None

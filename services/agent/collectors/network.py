@@ -15,13 +15,13 @@ _RECV_BYTES, _RECV_PACKETS, _ERRORS_IN, _DROPS_IN = 0, 1, 2, 3
 _SENT_BYTES, _SENT_PACKETS, _ERRORS_OUT, _DROPS_OUT = 8, 9, 10, 11
 
 
-def parse_net_dev(data: bytes) -> dict[str, dict[str, int]]:
-    """Counters since boot of ``/proc/net/dev`` by interface. A name may hold colons, its first number may touch it."""
-    return dict(filter(None, map(parse_interface, data.split(b"\n")[2:])))
+def interfaces(data: bytes) -> list[bytes]:
+    """The lines of ``/proc/net/dev`` below its head."""
+    return data.split(b"\n")[2:]
 
 
 def parse_interface(line: bytes) -> tuple[str, dict[str, int]] | None:
-    """One line of it; ``None`` for one that is cut off."""
+    """Counters since boot, ``None`` where the line is cut off. A name may hold colons, its first number touch it."""
     name, colon, rest = line.rpartition(b":")
     fields = rest.split(None, 12)
     if not colon or len(fields) < 12:
@@ -64,7 +64,7 @@ class NetworkCollector:
         return finished(self.begin(now))  # type: ignore[no-any-return]
 
     def begin(self, now: float) -> list[dict[str, Any]] | Rest:
-        reading = self._lines.parse(self._file.read().split(b"\n")[2:])
+        reading = self._lines.parse(interfaces(self._file.read()))
         if now < self._links_due and reading.keys() <= self._links.keys():
             return self.section_of(reading, now)
         return Rest(lambda: self.section_of(reading, now))  # a link's speed is its driver's business

@@ -6,18 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from services.agent.collectors.disk_io import DiskIoCollector, activity, looks_physical, parse_diskstats
+from services.agent.collectors.disk_io import DiskIoCollector, activity, looks_physical, parse_device
+from services.agent.procfile import KnownLines
 
 VDA = b" 254       0 vda 100 20 800 50 30 6 400 70 0 40 120 4958 2 1021456 507 530 8\n"
 VDA1 = b" 254       1 vda1 90 20 700 50 30 6 400 70 0 40 120 0 0 0 0 0 0\n"
 LOOP = b"   7       0 loop0 5 0 10 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
 
 
+def parsed(data: bytes) -> dict[str, tuple[int, ...]]:
+    return KnownLines(parse_device).parse(data.split(b"\n"))
+
+
 def test_counters_of_kernels_old_and_new() -> None:
     expected = (100, 800, 50, 30, 400, 70, 40, 120)
-    assert parse_diskstats(VDA)["vda"] == expected
-    assert parse_diskstats(b" 254 0 vda 100 20 800 50 30 6 400 70 0 40 120\n")["vda"] == expected
-    assert parse_diskstats(b"   8    1 sda1 1 2 3 4\n\n") == {}  # a partition on a 2.6 kernel
+    assert parsed(VDA)["vda"] == expected
+    assert parsed(b" 254 0 vda 100 20 800 50 30 6 400 70 0 40 120\n")["vda"] == expected
+    assert parsed(b"   8    1 sda1 1 2 3 4\n\n") == {}  # a partition on a 2.6 kernel
 
 
 @pytest.mark.parametrize("name", ["sda", "nvme0n1", "vda", "xvda", "mmcblk0", "hda"])

@@ -7,15 +7,20 @@ from pathlib import Path
 import pytest
 
 from services.agent.collectors.base import Rest
-from services.agent.collectors.network import LINK_EVERY, NetworkCollector, parse_link, parse_net_dev
+from services.agent.collectors.network import LINK_EVERY, NetworkCollector, interfaces, parse_interface, parse_link
 from services.agent.paths import HostPaths
+from services.agent.procfile import KnownLines
 
 HEAD = b"Inter-|   Receive  |  Transmit\n face |bytes    packets errs drop |bytes    packets errs drop\n"
 ETH0 = b"  eth0: 1000 10 1 2 0 0 0 0 2000 20 3 4 0 0 0 0\n"
 
 
+def parsed(data: bytes) -> dict[str, dict[str, int]]:
+    return KnownLines(parse_interface).parse(interfaces(data))
+
+
 def test_counters_by_interface() -> None:
-    assert parse_net_dev(HEAD + ETH0)["eth0"] == {
+    assert parsed(HEAD + ETH0)["eth0"] == {
         "bytes_sent": 2000,
         "bytes_recv": 1000,
         "packets_sent": 20,
@@ -36,12 +41,12 @@ def test_counters_by_interface() -> None:
     ],
 )
 def test_odd_names(line: bytes, name: str) -> None:
-    assert parse_net_dev(HEAD + line)[name]["bytes_recv"] == 1000
+    assert parsed(HEAD + line)[name]["bytes_recv"] == 1000
 
 
 def test_lines_that_are_cut_off_are_passed_over() -> None:
-    assert parse_net_dev(HEAD + b"  eth0: 1000 10\n\n") == {}
-    assert parse_net_dev(b"") == {}
+    assert parsed(HEAD + b"  eth0: 1000 10\n\n") == {}
+    assert parsed(b"") == {}
 
 
 @pytest.mark.parametrize(
