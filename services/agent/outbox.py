@@ -183,6 +183,10 @@ class Outbox:
         AGENT_DROPPED.set(self.dropped)
         return result
 
+    async def _count_anew(self) -> None:
+        """Of what waits, after what counts as sent has changed; by the spool's own thread."""
+        await self.on_disk(lambda: None)
+
     def _waiting(self) -> int:
         if self._spool.end.segment != IN_MEMORY:
             # What was in memory is on disk now, under other positions; to send it again is harmless.
@@ -259,7 +263,7 @@ class Outbox:
             if verdict is Verdict.TAKEN and receipt is not None:
                 if self._live_from is None:
                     self._live_from = before
-                    await self.on_disk(lambda: None)  # counts what waits anew
+                    await self._count_anew()
                 underway.add(Message(receipt, until, sum(map(len, lines))), live=True)
                 return
             if verdict is Verdict.GIVEN_UP:
@@ -270,7 +274,7 @@ class Outbox:
             if backlog_sent:
                 self._sent_until = before
             self._live_from = None
-            await self.on_disk(lambda: None)
+            await self._count_anew()
 
     def _append(self, lines: Sequence[bytes]) -> tuple[Position, Position]:
         before = self._spool.end
@@ -306,7 +310,7 @@ class Outbox:
             self._sent_until = batch.until
             if receipt is not None:
                 self._underway.add(Message(receipt, batch.until, sum(map(len, batch.lines))), live=False)
-            await self.on_disk(lambda: None)
+            await self._count_anew()
         if not self.spooled_events:
             log.info("the spool is empty again")
 

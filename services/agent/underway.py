@@ -51,7 +51,8 @@ class Underway:
         until = self._take(self._backlog)
         self._live_until = self._take(self._live) or self._live_until
         if backlog_sent and not self._backlog and self._live_until is not None:
-            until, self._live_until = self._live_until, None
+            # Live messages that became backlog are behind those that were stored before.
+            until, self._live_until = max(until or self._live_until, self._live_until), None
         return until
 
     def interrupted(self, *, backlog_sent: bool) -> None:

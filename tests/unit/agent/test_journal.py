@@ -204,6 +204,19 @@ def test_the_journal_is_stored_up_to_the_first_message_that_is_not() -> None:
     assert underway.settled(backlog_sent=True) is None
 
 
+def test_what_was_live_before_an_interruption_is_let_go_of_as_far_as_it_is_stored() -> None:
+    store = Store()
+    underway = Underway(store)
+    underway.add(Message(Receipt("t", 0, 9), Position(1, 0), 10), live=False)
+    for n in (0, 1):
+        underway.add(Message(Receipt("t", 0, n), Position(2, n), 10), live=True)
+    store.until = 1
+    assert underway.settled(backlog_sent=True) is None, "the backlog before them is not stored yet"
+    underway.interrupted(backlog_sent=True)
+    store.until = 10
+    assert underway.settled(backlog_sent=True) == Position(2, 1)
+
+
 def test_stored_live_messages_make_room_although_they_wait_for_the_backlog() -> None:
     store = Store()
     underway = Underway(store)
