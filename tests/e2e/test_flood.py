@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import random
@@ -14,6 +13,7 @@ from typing import Any
 
 from shared.runtime.settings import Settings
 from shared.store.clickhouse import open_store
+from tests.support.apart import apart
 from tests.support.product import Product
 
 EVENTS = 2000  # of about 6 KB each, which no compression makes smaller
@@ -36,7 +36,7 @@ def test_two_large_batches_at_once_are_stored_whole(tmp_path: Path) -> None:
         assert [answer["data"]["accepted"] for answer in answers] == [EVENTS, EVENTS]
     finally:
         assert product.stop() == 0
-    assert asyncio.run(_stored(tmp_path)) == [(2 * EVENTS,)]
+    assert apart(_stored, tmp_path) == [(2 * EVENTS,)]
 
 
 def _batch(until: int, seed: int) -> bytes:

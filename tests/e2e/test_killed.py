@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import time
@@ -15,6 +14,7 @@ from services.ingest.rollups import Rollups
 from shared.runtime.clock import ManualClock
 from shared.runtime.settings import Settings
 from shared.store.clickhouse import open_store
+from tests.support.apart import apart
 from tests.support.product import Product
 
 KILLS = 4
@@ -44,7 +44,7 @@ def test_killed_again_and_again_it_loses_nothing_that_was_collected(tmp_path: Pa
     finally:
         assert product.stop() == 0
 
-    stored, counted = asyncio.run(_looked_up(tmp_path))
+    stored, counted = apart(_looked_up, tmp_path)
     numbers = [number for number, _ in stored]
     assert len(numbers) == len(set(numbers)), "once"
     assert collected <= set(numbers)
