@@ -219,6 +219,8 @@ async def _history() -> None:
         await migrate(settings, writer)
         now = _now()
         await _a_day(writer, now, hosts=20)
+        while (await writer.query("SELECT count() FROM system.merges"))[0][0]:
+            await asyncio.sleep(0.2)  # what was just written is still being put in order
         queries = Queries()
         queries.open([await open_store(settings, f"api-{i}") for i in range(3)])
         history = History(queries)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,51 +107,72 @@ class History:
     async def _buckets(
         self, metric: str, hosts: Sequence[str] | None, aggregate: str, stretches: Sequence[Stretch], step_ms: int
     ) -> dict[tuple[str, str], dict[int, Weighted]]:
+        only = _only_series(metric, hosts)
         parts = await asyncio.gather(
-            *(self._queries.rows(*_question(metric, hosts, aggregate, s, step_ms)) for s in stretches)
+            *(self._queries.rows(*question(metric, hosts, aggregate, s, step_ms)) for s in stretches)
         )
         if sum(map(len, parts)) > _MANY:
-            return await asyncio.to_thread(_met, parts, _MEET[aggregate])
-        return _met(parts, _MEET[aggregate])
+            return await asyncio.to_thread(_met, parts, _MEET[aggregate], only)
+        return _met(parts, _MEET[aggregate], only)
+
+
+Key = tuple[str, str]
+"""Host and label."""
 
 
 def _met(
-    parts: Sequence[Sequence[tuple[Any, ...]]], meet: Callable[[Weighted, Weighted], float]
-) -> dict[tuple[str, str], dict[int, Weighted]]:
+    parts: Sequence[Sequence[tuple[Any, ...]]], meet: Callable[[Weighted, Weighted], float], only: Key | None
+) -> dict[Key, dict[int, Weighted]]:
     """Rows of consecutive tiers, by host and label and bucket; the buckets of each in their order."""
-    found: dict[tuple[str, str], dict[int, Weighted]] = {}
+    found: dict[Key, dict[int, Weighted]] = defaultdict(dict)
     for rows in parts:
-        for host, label, bucket, value, n in rows:
-            of_one = found.get((host, label))
-            if of_one is None:
-                of_one = found[host, label] = {}
-            known = of_one.get(bucket)
-            of_one[bucket] = (value, n) if known is None else (meet(known, (value, n)), known[1] + n)
+        for key, points in _by_series(rows, only):
+            of_one = found[key]
+            for bucket, value, n in points:
+                known = of_one.get(bucket)
+                of_one[bucket] = (value, n) if known is None else (meet(known, (value, n)), known[1] + n)
     return {key: dict(sorted(of_one.items())) for key, of_one in found.items()}
 
 
-def _question(
+def _by_series(rows: Sequence[tuple[Any, ...]], only: Key | None) -> Iterable[tuple[Key, Sequence[tuple[Any, ...]]]]:
+    if only is not None:
+        return [(only, rows)] if rows else []
+    found: dict[Key, list[tuple[Any, ...]]] = defaultdict(list)
+    for host, label, *point in rows:
+        found[host, label].append((*point,))
+    return found.items()
+
+
+def _only_series(metric: str, hosts: Sequence[str] | None) -> Key | None:
+    """What need not be said in every row, because it is known."""
+    return (hosts[0], "") if hosts is not None and len(hosts) == 1 and not COLUMNS[metric].label else None
+
+
+def question(
     metric: str, hosts: Sequence[str] | None, aggregate: str, stretch: Stretch, step_ms: int
 ) -> tuple[str, dict[str, Any]]:
+    """SQL and parameters. Rows are ``(host, label, bucket, value, n)``, without the first two where there can be but
+    one series.
+    """
     whose, parameters, threads = _whose(hosts)
-    if stretch.tier == "raw":
-        sql, more = _of_readings(metric, aggregate, stretch, step_ms, whose=whose, threads=threads)
-    else:
-        sql, more = _of_rollups(metric, aggregate, stretch, step_ms, whose=whose, threads=threads)
+    of_tier = _of_readings if stretch.tier == "raw" else _of_rollups
+    several = _only_series(metric, hosts) is None
+    sql, more = of_tier(metric, aggregate, stretch, step_ms, several, whose=whose, threads=threads)
     return sql, parameters | more
 
 
 def _of_readings(
-    metric: str, aggregate: str, stretch: Stretch, step_ms: int, **names: str
+    metric: str, aggregate: str, stretch: Stretch, step_ms: int, several: bool, **names: str
 ) -> tuple[str, dict[str, Any]]:
     column = COLUMNS[metric]
+    label = f"toString({column.label})" if column.label else "''"
     sql = statement(
         "history_raw",
         table=column.table,
-        label=f"toString({column.label})" if column.label else "''",
+        keys=f"host_id, {label} AS label," if several else "",
         value=_OF_READINGS[aggregate].format(c=column.column, f=column.factor),
         present=_present(metric),
-        group="host_id, label, bucket" if column.label else "host_id, bucket",
+        group="host_id, label, bucket" if several else "bucket",
         **names,
     )
     return sql, {
@@ -163,22 +185,20 @@ def _of_readings(
 
 
 def _of_rollups(
-    metric: str, aggregate: str, stretch: Stretch, step_ms: int, **names: str
+    metric: str, aggregate: str, stretch: Stretch, step_ms: int, several: bool, **names: str
 ) -> tuple[str, dict[str, Any]]:
     span = {"metric": metric, "from": stretch.start // 1000, "to": stretch.end // 1000}
-    table = f"rollup_{stretch.tier}"
+    keys = "host_id, r.label AS label," if several else ""
+    names |= {"table": f"rollup_{stretch.tier}", "keys": keys}
     if step_ms == _GRAIN_MS[stretch.tier]:
         value = _OF_ONE_ROLLUP[aggregate]
-        return statement(
-            "history_rollup", table=table, bucket=_START, value=value, n="r.count", group="", **names
-        ), span
+        return statement("history_rollup", bucket=_START, value=value, n="r.count", group="", **names), span
     sql = statement(
         "history_rollup",
-        table=table,
         bucket=f"intDiv({_START}, {{step:Int64}}) * {{step:Int64}}",
         value=_OF_ROLLUPS[aggregate],
         n="sum(r.count)",
-        group="GROUP BY host_id, label, bucket",
+        group=f"GROUP BY {'host_id, label, ' if several else ''}bucket",
         **names,
     )
     return sql, span | {"step": step_ms}

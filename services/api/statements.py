@@ -9,6 +9,9 @@ from string import Template
 
 @lru_cache(maxsize=512)
 def statement(name: str, **names: str) -> str:
-    """The text of ``sql/<name>.sql`` with its ``$names`` filled in."""
+    """The text of ``sql/<name>.sql`` with its ``$names`` filled in, in one line: the client looks at each character of
+    it, so comments and indentation would cost something with every question.
+    """
     text = resources.files("services.api").joinpath("sql", f"{name}.sql").read_text()
-    return Template(text).substitute(names)
+    lines = (line.strip() for line in Template(text).substitute(names).splitlines())
+    return " ".join(line for line in lines if line and not line.startswith("--"))

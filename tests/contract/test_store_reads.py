@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.api.history import _question
+from services.api.history import question
 from services.api.history_plan import Stretch
 from services.api.past import _COLUMNS
 from services.api.statements import statement
@@ -41,7 +41,7 @@ async def test_history_reads_the_hours_it_is_asked_for(store: Store) -> None:
     stretch = Stretch("raw", NOON, NOON + 600_000)
     for metric in {c.table: name for name, c in COLUMNS.items()}.values():
         for hosts in (["h"], ["h", "i"], None):
-            await _reads_hours(store, *_question(metric, hosts, "avg", stretch, 60_000))
+            await _reads_hours(store, *question(metric, hosts, "avg", stretch, 60_000))
 
 
 async def test_rollups_read_the_hours_they_are_of(store: Store) -> None:

@@ -1,8 +1,7 @@
 -- A metric straight from its readings, in buckets of `step` milliseconds; in no order.
 -- The hours say to ClickHouse what the key begins with; from times alone it would read each hour of the day.
 SELECT
-    host_id,
-    $label AS label,
+    $keys
     intDiv(toUnixTimestamp64Milli(ts), {step:Int64}) * {step:Int64} AS bucket,
     $value AS value,
     count() AS n

@@ -1,8 +1,7 @@
 -- A metric from its minute or hour rollups, in buckets of `step` milliseconds; in no order.
 -- Times are compared as seconds: planning each function takes longer than reading a day of one host.
 SELECT
-    host_id,
-    r.label AS label,
+    $keys
     $bucket AS bucket,
     $value AS value,
     $n AS n

@@ -19,6 +19,7 @@ from services.api.messages import Text
 from services.api.paging import Cursor, read_cursor
 from services.api.queries import Queries
 from services.api.sequence import WINDOW, SequenceWindow
+from services.api.statements import statement
 from services.api.tables_csv import as_csv
 from shared.runtime import selfmetrics
 from shared.runtime.settings import ClickhouseSettings
@@ -222,3 +223,9 @@ async def test_an_asker_that_goes_away_does_not_take_the_handle_along() -> None:
     await asyncio.gather(asking, return_exceptions=True)
     store.let.set()
     assert await queries.rows("SELECT 1") == [(1,)]
+
+
+def test_a_statement_is_one_line_without_its_comments() -> None:
+    text = statement("then_rows", table="disks", columns="percent")
+    assert text.startswith("SELECT toUnixTimestamp64Milli(ts), percent FROM disks FINAL WHERE host_id = {host:String}")
+    assert "\n" not in text and "--" not in text
