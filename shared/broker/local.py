@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 READY_WITHIN = 90.0  # seconds; 2 to 4 on a quiet machine, more after a kill with much on disk
 STOP_WITHIN = 2.0
+ROOM = 64 << 20  # bytes; with less it comes up crippled for good: it cannot even unpack its native libraries
 REVIVALS_WITHIN = 300.0
 _POLL = 0.05
 _COMPLAINT = re.compile(r"\bERROR\b|\bFATAL\b|^(Exception|Caused by|Error)|^[\w.]+Exception|^\S+: error:")
@@ -91,6 +92,8 @@ class LocalKafka:
         java = await asyncio.to_thread(find_java)
         jars = await asyncio.to_thread(kafka_jars, self._cache)
         await asyncio.to_thread(end_left_behind, self._pid_file, self._mark)
+        if lacking := self._lacks_room():
+            raise BrokerError(lacking)
         self._prepare()
         self._command = [
             str(java),
@@ -121,6 +124,7 @@ class LocalKafka:
                 log.error("Apache Kafka died", extra={"reason": epitaph})
                 raise BrokerError(epitaph)
             log.error("Apache Kafka died, starting it again", extra={"reason": epitaph})
+            await self._until_there_is_room()
             await self._run()
 
     async def stop(self) -> None:
@@ -136,6 +140,16 @@ class LocalKafka:
             process.kill()
         await _ended(process, 1.0)
         self._pid_file.unlink(missing_ok=True)
+
+    def _lacks_room(self) -> str:
+        free = shutil.disk_usage(self._home).free
+        return f"{self._home} has {free >> 20} MB left, Apache Kafka needs {ROOM >> 20}" if free < ROOM else ""
+
+    async def _until_there_is_room(self) -> None:
+        if lacking := self._lacks_room():
+            log.warning("waiting for room on the disk", extra={"reason": lacking})
+            while self._lacks_room():  # noqa: ASYNC110 - a disk tells nobody
+                await asyncio.sleep(1.0)
 
     def _is_left_behind(self) -> bool:
         return left_behind(self._pid_file, self._mark) is not None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-KILL, STOP, RESTART, MORE, FEWER = "kill -9", "SIGSTOP", "restart", "scale up", "scale down"
-JAVA, EVERYTHING = "kafka's java", "everything"
+KILL, STOP, RESTART, MORE, FEWER, FILL = "kill -9", "SIGSTOP", "restart", "scale up", "scale down", "fill"
+JAVA, EVERYTHING, DISK = "kafka's java", "everything", "the disk"
 
 
 @dataclass(frozen=True)
 class Deed:
-    """``at``: seconds since the beginning. ``lasts``: of a SIGSTOP, until SIGCONT."""
+    """``at``: seconds since the beginning. ``lasts``: of a SIGSTOP until SIGCONT, of a full disk until there is room."""
 
     at: float
     kind: str
@@ -23,8 +23,10 @@ class Deed:
         return f"{self.kind} {self.target}" + (f" for {self.lasts:.1f} s" if self.lasts else "")
 
 
+Card = tuple[str, str, tuple[float, float]]
+
 # The longest SIGSTOPs are longer than a member of a group may be silent (10 s), so that it comes back a stranger.
-DECK: tuple[tuple[str, str, tuple[float, float]], ...] = (
+DECK: tuple[Card, ...] = (
     (KILL, "ingest", (0, 0)),
     (KILL, "store", (0, 0)),
     (KILL, "broker", (0, 0)),
@@ -47,17 +49,22 @@ DECK: tuple[tuple[str, str, tuple[float, float]], ...] = (
     (FEWER, "ingest", (0, 0)),
 )
 
+A_FULL_DISK = (FILL, DISK, (4.0, 12.0))
+"""For a product on a disk of its own."""
 
-def deeds(seed: int, seconds: float, pause: tuple[float, float] = (4.0, 12.0)) -> Iterator[Deed]:
+
+def deeds(
+    seed: int, seconds: float, pause: tuple[float, float] = (4.0, 12.0), *, deck: Sequence[Card] = DECK
+) -> Iterator[Deed]:
     """Every kind once before any comes again; the last is a kill of ingest, which has to find what it left undone."""
     dice = random.Random(seed)
     at = dice.uniform(*pause)
-    deck: list[tuple[str, str, tuple[float, float]]] = []
+    left: list[Card] = []
     while at < seconds:
-        if not deck:
-            deck = list(DECK)
-            dice.shuffle(deck)
-        kind, target, lasts = deck.pop()
+        if not left:
+            left = list(deck)
+            dice.shuffle(left)
+        kind, target, lasts = left.pop()
         yield Deed(round(at, 2), kind, target, round(dice.uniform(*lasts), 1))
         at += dice.uniform(*pause)
     yield Deed(round(seconds, 2), KILL, "ingest")

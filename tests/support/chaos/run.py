@@ -8,7 +8,7 @@ import socket
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,23 @@ from shared.runtime.settings import Settings
 from shared.store.clickhouse import open_store
 from shared.store.port import Store, StoreError
 from tests.support.chaos import account
-from tests.support.chaos.deeds import EVERYTHING, FEWER, JAVA, KILL, MORE, RESTART, STOP, Deed, deeds
+from tests.support.chaos.deeds import (
+    A_FULL_DISK,
+    DECK,
+    DISK,
+    EVERYTHING,
+    FEWER,
+    FILL,
+    JAVA,
+    KILL,
+    MORE,
+    RESTART,
+    STOP,
+    Card,
+    Deed,
+    deeds,
+)
+from tests.support.chaos.disk import Disk
 from tests.support.chaos.recovery import Recovery
 from tests.support.chaos.senders import PREFIX, SHIFT_MS, Senders
 from tests.support.chaos.victims import Victims
@@ -98,9 +114,14 @@ async def chaos(
     hosts: int = 16,
     every: float = 0.2,
     pause: tuple[float, float] = (4.0, 12.0),
+    deck: Sequence[Card] | None = None,
+    disk: Disk | None = None,
     say: Callable[[str], None] = print,
 ) -> Report:
-    """``hosts`` send ``1 / every`` events a second each. Leaves the log and the data in ``home``."""
+    """``hosts`` send ``1 / every`` events a second each. Leaves the log and the data in ``home``, which may be a
+    ``disk`` that is filled now and then. ``deck``: what is done, everything by default.
+    """
+    deck = deck or ((*DECK, A_FULL_DISK) if disk else DECK)
     report = Report(seed, seconds)
     api = free_port()
     victims = Victims(
@@ -122,10 +143,10 @@ async def chaos(
         sending = asyncio.create_task(senders.run())
         watching = asyncio.create_task(_watch(settings, report.recovery, api))
         begin = time.monotonic()
-        for deed in deeds(seed, seconds, pause):
+        for deed in deeds(seed, seconds, pause, deck=deck):
             await asyncio.sleep(max(0.0, begin + deed.at - time.monotonic()))
             say(f"{time.monotonic() - begin:6.1f} s  {deed}   ({senders.total} accepted)")
-            await _do(deed, victims, report)
+            await _do(deed, victims, disk, report)
             assert not sending.done(), sending.exception()
         with suppress(AssertionError):
             await eventually(lambda: not report.recovery.waiting, 60, 0.2)
@@ -139,7 +160,7 @@ async def chaos(
     return report
 
 
-async def _do(deed: Deed, victims: Victims, report: Report) -> None:
+async def _do(deed: Deed, victims: Victims, disk: Disk | None, report: Report) -> None:
     report.deeds[f"{deed.kind} {deed.target}"] += 1
     if deed.kind == MORE:
         await asyncio.to_thread(victims.more_ingest)
@@ -148,6 +169,11 @@ async def _do(deed: Deed, victims: Victims, report: Report) -> None:
             await asyncio.to_thread(victims.more_ingest)
             await asyncio.sleep(6.0)
         await asyncio.to_thread(victims.fewer_ingest)
+    elif deed.kind == FILL:
+        assert disk
+        await asyncio.to_thread(disk.fill)
+        await asyncio.sleep(deed.lasts)
+        disk.free()
     elif deed.kind == KILL:
         await asyncio.to_thread(victims.kill, deed.target)
     else:
@@ -164,7 +190,7 @@ async def _do(deed: Deed, victims: Victims, report: Report) -> None:
 def _shown_by(deed: Deed) -> tuple[str, ...]:
     if deed.target == EVERYTHING:
         return (ROAD, API, AGENT)
-    if deed.target in ("ingest", "store", "broker", JAVA):
+    if deed.target in ("ingest", "store", "broker", JAVA, DISK):
         return (ROAD,)
     return (deed.target,) if deed.target in (API, AGENT) else ()
 

@@ -33,6 +33,7 @@ class Senders:
         self._waiting: dict[str, deque[bytes]] = {host: deque() for host in self.hosts}
         self._wake = {host: asyncio.Event() for host in self.hosts}
         self._made = dict.fromkeys(self.hosts, 0)
+        self._newest = dict.fromkeys(self.hosts, 0)
         self._ending = False
 
     @property
@@ -61,7 +62,10 @@ class Senders:
         while not self._ending:
             number = self._made[host]
             await asyncio.sleep(max(0.0, begin + number * self._every - time.monotonic()))
-            self._waiting[host].append(_event(host, number))
+            # As agents do: never two of one host at one instant, however late this loop is.
+            now = time.time_ns() // 1_000_000 - SHIFT_MS
+            self._newest[host] = max(now, self._newest[host] + 1)
+            self._waiting[host].append(_event(host, number, self._newest[host]))
             self._made[host] += 1
             self._wake[host].set()
 
@@ -85,13 +89,12 @@ class Senders:
             self.accepted[host] += len(lines)
 
 
-def _event(host: str, number: int) -> bytes:
-    """Its own instant, and numbers of its own."""
-    now = time.time_ns() // 1_000_000 - SHIFT_MS
+def _event(host: str, number: int, ts: int) -> bytes:
+    """With numbers of its own."""
     return json.dumps(
         host_sample(
-            ts=now,
-            event_id=f"{host}-{now}",
+            ts=ts,
+            event_id=f"{host}-{ts}",
             host_id=host,
             host=host,
             seq=number,
