@@ -59,8 +59,6 @@ _LINES = {
     "parallel_view_processing": 0,
     # Repeats are removed by merges and FINAL; looking for them within each insert as well costs 5 us an event.
     "optimize_on_insert": 0,
-    # Our views are plain projections: looking for a better plan of each costs a seventh of a small insert.
-    "query_plan_enable_optimizations": 0,
     # A line of long ago must not make all others wait for ever; ingest bounds how old a line may be.
     "max_partitions_per_insert_block": 0,
     "async_insert": 0,

@@ -1,4 +1,4 @@
-"""The schema, brought to this version: numbered ``sql/*.sql`` files, each applied once, in order; then TTLs and tuning.
+"""The schema, brought to this version: numbered ``sql/*.sql`` files, each applied once, in order, then the TTLs.
 
 Every statement may be repeated (``IF NOT EXISTS``), so that a migration that was interrupted, or that two processes
 carry out at once, ends in the same schema.
@@ -17,7 +17,6 @@ from shared.runtime.settings import ClickhouseSettings, Settings
 from shared.runtime.version import VERSION
 from shared.store.port import Store, StoreError
 from shared.store.statements import statements
-from shared.store.tuning import apply_tuning
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +115,6 @@ async def migrate(settings: Settings, store: Store, *, known: list[Migration] | 
         log.info("schema migrated", extra={"migration": migration.name})
         done.append(migration.name)
     await apply_retention(settings.clickhouse, store)
-    await apply_tuning(store)
     return done
 
 

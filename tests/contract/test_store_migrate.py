@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, cast
 
 import pytest
 
@@ -13,7 +12,6 @@ from shared.store.clickhouse import open_store
 from shared.store.migrate import Migration, migrate, migrations
 from shared.store.port import Store, StoreError
 from shared.store.statements import statements
-from shared.store.tuning import TUNING, apply_tuning
 from tests.support.store import empty_store  # noqa: F401
 
 
@@ -84,41 +82,6 @@ async def test_retention_follows_the_settings(empty_store: Settings, store: Stor
     assert "toIntervalDay(3)" in engines["samples"]
     assert "toIntervalDay(5)" in engines["logs"]
     assert "toIntervalDay(730)" in engines["rollup_1h"]
-
-
-async def test_tables_are_tuned_once(empty_store: Settings, store: Store) -> None:  # noqa: F811
-    await migrate(empty_store, store)
-    engines = dict(await store.query("SELECT name, engine_full FROM system.tables WHERE database = currentDatabase()"))
-    assert set(TUNING) <= set(engines)
-    assert "min_parts_to_merge_at_once = 10" in engines["samples"]
-    assert "min_parts_to_merge_at_once" not in engines["rollup_1m"]
-    assert await apply_tuning(store) == []
-
-
-async def test_a_server_is_asked_only_for_settings_it_knows(empty_store: Settings, store: Store) -> None:  # noqa: F811
-    await migrate(empty_store, store)
-    await store.command("ALTER TABLE samples RESET SETTING min_parts_to_merge_at_once, auto_statistics_types")
-    altered = await apply_tuning(cast(Store, _Older(store)))
-    assert altered == ["samples"]
-    [(engine,)] = await store.query(
-        "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'samples'"
-    )
-    assert "min_parts_to_merge_at_once = 10" in engine
-    assert "auto_statistics_types" not in engine
-
-
-class _Older:
-    """A server without statistics."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def query(self, sql: str, *arguments: Any, **options: Any) -> list[tuple[Any, ...]]:
-        rows = await self._store.query(sql, *arguments, **options)
-        return [row for row in rows if row != ("auto_statistics_types",)]
 
 
 def test_statements_end_at_semicolons_that_are_not_text() -> None:
