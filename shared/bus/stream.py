@@ -20,7 +20,7 @@ from mode import CrashingSupervisor
 from shared.bus import connection, narration
 from shared.bus.port import BusError, Message, Receipt
 from shared.bus.progress import Progress
-from shared.bus.tuned_faust import App, AsItIs
+from shared.bus.tuned_faust import App
 from shared.runtime import selfmetrics
 from shared.runtime.retry import backoff
 from shared.runtime.settings import KafkaSettings, Settings
@@ -113,10 +113,10 @@ def batches(
             finally:
                 app.progress.finished(batch, handled=handled)
             for event in events:
-                event.ack()
+                await stream.ack(event)
 
     app.reads |= {t.name for t in topics}
-    channel = app.topic(*(t.name for t in topics), schema=AsItIs())
+    channel = app.topic(*(t.name for t in topics), key_type=bytes, value_type=bytes)
     app.agent(channel, name=f"{app.conf.id}.{'.'.join(t.name for t in topics)}")(process)
 
 
@@ -128,7 +128,7 @@ def _wait_for_the_first(stream: Any, hurry: asyncio.Event) -> None:
     wait_for_stopped = stream.wait_for_stopped
     hasty = HASTY_BATCHES
 
-    def note(value: Any) -> Any:
+    async def note(value: Any) -> Any:
         arrived.set()
         return value
 

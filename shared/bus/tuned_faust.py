@@ -6,7 +6,6 @@ What each change bought, on one core with the embedded broker, is in ``benchmark
 from __future__ import annotations
 
 import asyncio
-import inspect
 import types
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
@@ -90,7 +89,7 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
         """Faust wraps the delivery of each message into four tasks, so that a rebalance can interrupt one that
         waits. Most do not wait: run the first step at once, and pay for the tasks only when it did not finish.
         """
-        if timeout is None and len(coros) == 2 and all(map(inspect.iscoroutine, coros)):
+        if timeout is None and len(coros) == 2 and all(isinstance(c, Coroutine) for c in coros):
             deliver, suspended = coros
             if not self.suspend_flow.is_set() and not self.should_stop:
                 try:
@@ -100,9 +99,6 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
                     return None
                 coros = (_resumed(deliver, waits_for), suspended)
         return await super().wait_first(*coros, timeout=timeout)
-
-    def verify_event_path(self, now: float, tp: Any) -> None:
-        """Whether messages still flow is asked by ``StreamService.watch``; the sensors that knew are gone."""
 
 
 async def _resumed(coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> Any:
@@ -130,16 +126,6 @@ def _continue(coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[
                 return end.value
 
 
-class AsItIs(faust.Schema):  # type: ignore[misc]
-    """Handlers get what is on the topic: no key or value is decoded, so none is refused here."""
-
-    def compile(self, app: Any, **_: Any) -> Callable[..., Coroutine[Any, Any, Any]]:
-        async def decode(message: Any, *, propagate: bool = False) -> Any:
-            return app.create_event(message.key, message.value, None, message)
-
-        return decode
-
-
 class _Transport(driver.Transport):  # type: ignore[misc]
     Consumer = _Consumer
 
@@ -157,13 +143,7 @@ class App(faust.App):  # type: ignore[misc]
     hurry: asyncio.Event
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # The optimizations take what waits in a queue without asking the event loop for it.
-        super().__init__(*args, TableManager=_Tables, cython_optimizations=True, **kwargs)
-
-    def on_init_dependencies(self) -> Any:
-        services = super().on_init_dependencies()
-        self.sensors.remove(self.monitor)  # timed each step of each message, for nobody
-        return services
+        super().__init__(*args, TableManager=_Tables, **kwargs)
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
