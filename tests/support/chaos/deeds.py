@@ -12,7 +12,7 @@ JAVA, EVERYTHING, DISK = "kafka's java", "everything", "the disk"
 
 @dataclass(frozen=True)
 class Deed:
-    """``at``: seconds since the beginning. ``lasts``: of a SIGSTOP until SIGCONT, of a full disk until there is room."""
+    """``at``: seconds since the beginning. ``lasts``: a SIGSTOP until SIGCONT, a full disk until it has room."""
 
     at: float
     kind: str
