@@ -16,10 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -34,9 +34,11 @@ from shared.schemas.topics import ALL_TOPICS, METRICS
 from shared.store.clickhouse import open_store
 from shared.store.migrate import migrate
 from shared.store.port import Store, StoreError
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
+    from multiprocessing.synchronize import Event
 
     _Count = Synchronized[int]
 
@@ -47,7 +49,7 @@ HOSTS = 200
 GROUP = "lapwing-ingest"
 OUTAGE = float(os.environ.get("OUTAGE", "300"))
 RATE = 1000
-T = TypeVar("T")
+LONG = 900.0
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
@@ -109,7 +111,7 @@ async def _front(home: Path, kafka: str) -> AsyncIterator[tuple[Front, Settings,
     front = Front(home)
     front.start()
     settings = Settings.model_validate({"kafka": {"bootstrap_servers": kafka}, "clickhouse": {"dsn": front.dsn}})
-    store = await _until(lambda: _opened(settings))
+    store = await eventually(lambda: _opened(settings), 60)
     try:
         await migrate(settings, store)
         yield front, settings, store
@@ -122,13 +124,6 @@ async def _opened(settings: Settings) -> Store | None:
     with suppress(StoreError):
         return await open_store(settings, "benchmark")
     return None
-
-
-async def _until(ask: Callable[[], Awaitable[T | None]], within: float = 900.0, every: float = 0.1) -> T:
-    async with asyncio.timeout(within):
-        while not (answer := await ask()):
-            await asyncio.sleep(every)
-        return answer
 
 
 async def _stored(store: Store) -> int:
@@ -169,9 +164,9 @@ async def _one(home: Path, kafka: str, workers: int, start: Start) -> tuple[floa
         assert front.process
         group = [start(home, kafka, front.dsn, number) for number in range(workers)]
         try:
-            begun = await _until(lambda: _reached(store, WARM))
+            begun = await eventually(lambda: _reached(store, WARM), LONG, 0.1)
             at, used, store_used = time.perf_counter(), sum(map(_cpu, group)), _cpu(front.process)
-            await _until(lambda: _reached(store, FILLED))
+            await eventually(lambda: _reached(store, FILLED), LONG, 0.1)
             events = FILLED - begun
             seconds = time.perf_counter() - at
             used, store_used = sum(map(_cpu, group)) - used, _cpu(front.process) - store_used
@@ -221,7 +216,7 @@ async def _from_the_beginning(kafka: str) -> None:
     await consumer.start()
     partitions = [TopicPartition(METRICS.name, number) for number in range(Settings().kafka.partitions)]
     consumer.assign(partitions)
-    await _until(lambda: _committed(consumer, partitions), within=60)
+    await eventually(lambda: _committed(consumer, partitions), 60, 0.1)
     await consumer.stop()
 
 
@@ -252,23 +247,42 @@ async def _outage() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         async with _kafka(home) as kafka, _front(home / "store", kafka) as (front, settings, store):
-            produced = _CONTEXT.Value("q", 0)
             ingest = _start_ingest(home, kafka, front.dsn, 0)
-            sender = _CONTEXT.Process(target=_send, args=(kafka, produced), daemon=True)
-            sender.start()
+            sender = Sender(kafka)
             try:
-                await _follow(front, settings, store, ingest, produced)
+                await _follow(front, settings, store, ingest, sender)
             finally:
                 sender.kill()
                 ingest.kill()
                 ingest.wait()
 
 
-async def _follow(front: Front, settings: Settings, store: Store, ingest: psutil.Process, produced: _Count) -> None:
-    async def behind(asked: Store) -> int:
-        return produced.value - await _stored(asked)
+class Sender:
+    """``RATE`` hosts in a process of their own, an event a second each."""
 
-    await _until(lambda: _reached(store, 10 * RATE))
+    def __init__(self, kafka: str) -> None:
+        self._sent, self._ending = _CONTEXT.Value("q", 0), _CONTEXT.Event()
+        self._process = _CONTEXT.Process(target=_send, args=(kafka, self._sent, self._ending), daemon=True)
+        self._process.start()
+
+    @property
+    def sent(self) -> int:
+        """Events the broker has confirmed."""
+        return self._sent.value
+
+    async def end(self) -> None:
+        self._ending.set()
+        await asyncio.to_thread(self._process.join)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+async def _follow(front: Front, settings: Settings, store: Store, ingest: psutil.Process, sender: Sender) -> None:
+    async def behind(asked: Store) -> int:
+        return sender.sent - await _stored(asked)
+
+    await eventually(lambda: _reached(store, 10 * RATE), LONG, 0.1)
     usual = 0
     for _ in range(100):
         usual = max(usual, await behind(store))
@@ -281,7 +295,7 @@ async def _follow(front: Front, settings: Settings, store: Store, ingest: psutil
     await asyncio.sleep(OUTAGE)
     _row(f"after {OUTAGE:g} s without a store", f"{_memory(ingest):.0f} MB")
     front.start()
-    back = await _until(lambda: _opened(settings))
+    back = await eventually(lambda: _opened(settings), 60)
     began, first, waiting = time.perf_counter(), await _stored(back), await behind(back)
     _row("waiting", f"{waiting} events")
     most = _memory(ingest)
@@ -291,50 +305,37 @@ async def _follow(front: Front, settings: Settings, store: Store, ingest: psutil
         most = max(most, _memory(ingest))
         return await behind(back) <= usual
 
-    await _until(caught_up)
+    await eventually(caught_up, LONG, 0.1)
     seconds = time.perf_counter() - began
     _row("caught up after the store answered", f"{seconds:.0f} s")
     _row("events/s meanwhile", f"{(await _stored(back) - first) / seconds:.0f}")
     _row("ingest's memory at most", f"{most:.0f} MB")
-    produced.value *= -1  # ends the sender
-    total = await _until(lambda: _ended(produced))
+    await sender.end()
 
     async def everything() -> bool:
-        return await _stored(back) >= total
+        return await behind(back) <= 0
 
-    with suppress(TimeoutError):
-        await _until(everything, within=60)
+    with suppress(AssertionError):
+        await eventually(everything, 60, 0.1)
     ((kept,),) = await back.query("SELECT count() FROM samples FINAL")
-    _row("sent, stored once", f"{total}, {kept}")
+    _row("sent, stored once", f"{sender.sent}, {kept}")
     await back.close()
 
 
-async def _ended(produced: _Count) -> int:
-    """How many were sent, once the sender has said so by a number below nothing that no longer changes."""
-    before = produced.value
-    await asyncio.sleep(1)
-    return -before if produced.value == before < 0 else 0
+def _send(kafka: str, sent: _Count, ending: Event) -> None:
+    asyncio.run(_sending(kafka, sent, ending))
 
 
-def _send(kafka: str, produced: _Count) -> None:
-    asyncio.run(_sending(kafka, produced))
-
-
-async def _sending(kafka: str, produced: _Count) -> None:
-    """``RATE`` hosts, an event a second each; what the broker has confirmed is counted."""
+async def _sending(kafka: str, sent: _Count, ending: Event) -> None:
     out = AIOKafkaProducer(bootstrap_servers=kafka, compression_type="zstd", linger_ms=50)
     await out.start()
-    began, sent = time.time(), 0
+    began = time.time()
     lines = fleet(RATE, 10**6, int(began) * 1000)
-    while produced.value >= 0:
+    while not ending.is_set():
         pending = [await out.send(METRICS.name, next(lines), key=str(host).encode()) for host in range(RATE)]
         await asyncio.gather(*pending)
-        sent += RATE
-        with produced.get_lock():
-            if produced.value >= 0:
-                produced.value = sent
-        await asyncio.sleep(max(0.0, began + sent / RATE - time.time()))
-    produced.value = -sent
+        sent.value += RATE
+        await asyncio.sleep(max(0.0, began + sent.value / RATE - time.time()))
     await out.stop()
 
 
