@@ -1,7 +1,7 @@
 """``make chaos SEED=… MINUTES=…``: kill things for a while, and see that nothing is lost and nothing counts twice.
 
-Exit status 0 if so. Where we may mount a tmpfs, the product lives on a small disk that is filled now and then. When
-something is wrong the log and the data are kept, for whoever wants to know more.
+Exit status 0 if so. Where we may mount a tmpfs, the product lives on a small disk that is filled now and then. The log
+and the data stay in the directory it names, for whoever wants to know more.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ import argparse
 import asyncio
 import logging
 import secrets
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support.chaos.disk import CannotMount, Disk, small_disk
+from tests.support.chaos.disk import CannotMount, small_disk
 from tests.support.chaos.run import chaos
 
 
@@ -32,7 +30,12 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     home = Path(tempfile.mkdtemp(prefix="lapwing-chaos-"))
     print(f"seed {arguments.seed}, {arguments.minutes:g} minutes, in {home}", flush=True)
-    with _disk(home) as disk:
+    with ExitStack() as stack:
+        disk = None
+        try:
+            disk = stack.enter_context(small_disk(home))
+        except CannotMount as why:
+            print(f"no disk is filled: {why}", flush=True)
         report = asyncio.run(
             chaos(
                 arguments.seed,
@@ -44,24 +47,10 @@ def main() -> int:
                 say=lambda line: print(line, flush=True),
             )
         )
-        if disk and not report.clean:
-            shutil.copytree(home, kept := home.with_name(f"{home.name}-kept"))
-            print(f"kept in {kept}")
     print(f"\n{report}")
     for line in report.rollups_different[:5]:
         print(line)
     return 0 if report.clean else 1
-
-
-@contextmanager
-def _disk(home: Path) -> Iterator[Disk | None]:
-    with ExitStack() as stack:
-        try:
-            disk = stack.enter_context(small_disk(home))
-        except CannotMount as why:
-            print(f"no disk is filled: {why}", flush=True)
-            disk = None
-        yield disk
 
 
 if __name__ == "__main__":

@@ -28,12 +28,12 @@ class Disk:
                     chunk = chunk[: len(chunk) // 2]
 
     def free(self) -> None:
-        self._filler.unlink()
+        self._filler.unlink(missing_ok=True)
 
 
 @contextmanager
 def small_disk(root: Path, size: str = "2g") -> Iterator[Disk]:
-    """``root`` is such a disk meanwhile, and empty afterwards. Raises ``CannotMount``."""
+    """``root`` is such a disk meanwhile, and a directory with all it held afterwards. Raises ``CannotMount``."""
     if os.geteuid() != 0:
         raise CannotMount("only root may mount a tmpfs")
     mounted = subprocess.run(
@@ -41,8 +41,14 @@ def small_disk(root: Path, size: str = "2g") -> Iterator[Disk]:
     )
     if mounted.returncode:
         raise CannotMount(mounted.stderr.strip())
+    disk = Disk(root)
     try:
-        yield Disk(root)
+        yield disk
     finally:
+        disk.free()
+        left = root.with_name(f"{root.name}-left")
+        subprocess.run(["cp", "-a", "--sparse=always", str(root), str(left)], check=True)
         # Lazily: a process that ends slowly must not keep the test from ending.
         subprocess.run(["umount", "-l", str(root)], check=True)
+        root.rmdir()
+        left.rename(root)

@@ -33,7 +33,6 @@ class Senders:
         self._waiting: dict[str, deque[bytes]] = {host: deque() for host in self.hosts}
         self._wake = {host: asyncio.Event() for host in self.hosts}
         self._made = dict.fromkeys(self.hosts, 0)
-        self._newest = dict.fromkeys(self.hosts, 0)
         self._ending = False
 
     @property
@@ -59,13 +58,12 @@ class Senders:
 
     async def _make(self, host: str, later: float) -> None:
         begin = time.monotonic() + later
+        begin_ms = time.time() * 1000 + later * 1000 - SHIFT_MS
         while not self._ending:
             number = self._made[host]
             await asyncio.sleep(max(0.0, begin + number * self._every - time.monotonic()))
-            # As agents do: never two of one host at one instant, however late this loop is.
-            now = time.time_ns() // 1_000_000 - SHIFT_MS
-            self._newest[host] = max(now, self._newest[host] + 1)
-            self._waiting[host].append(_event(host, number, self._newest[host]))
+            # Of when it was due: never two of one host at one instant, however late this loop is.
+            self._waiting[host].append(_event(host, number, round(begin_ms + number * self._every * 1000)))
             self._made[host] += 1
             self._wake[host].set()
 
