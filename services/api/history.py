@@ -138,8 +138,8 @@ def _by_series(rows: Sequence[tuple[Any, ...]], only: Key | None) -> Iterable[tu
     if only is not None:
         return [(only, rows)] if rows else []
     found: dict[Key, list[tuple[Any, ...]]] = defaultdict(list)
-    for host, label, *point in rows:
-        found[host, label].append((*point,))
+    for row in rows:
+        found[row[0], row[1]].append(row[2:])
     return found.items()
 
 
