@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -134,6 +135,34 @@ async def test_it_is_started_again_as_often_as_allowed(tmp_path: Path) -> None:
         with pytest.raises(BrokerError, match="SIGKILL"):
             await asyncio.wait_for(watching, 10)
     finally:
+        await kafka.stop()
+
+
+async def test_on_a_full_disk_it_is_not_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    room = usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shared.broker.local.shutil.disk_usage", lambda _: room)
+    kafka = LocalKafka(tmp_path, revivals=1)
+    room = usage._replace(free=1 << 20)
+    with pytest.raises(BrokerError, match="kafka has 1 MB left, Apache Kafka needs 64"):
+        await kafka.start()
+    room = usage
+    await kafka.start()
+    watching = asyncio.create_task(kafka.watch())
+    try:
+        await publish(kafka, b"1")
+        first = kafka.pid
+        assert first
+        room = usage._replace(free=1 << 20)
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: "waiting for room on the disk" in caplog.text)
+        assert kafka.pid == first
+        room = usage
+        await eventually(lambda: kafka.pid != first)
+        assert await kept(kafka, 1) == [b"1"]
+    finally:
+        watching.cancel()
         await kafka.stop()
 
 
