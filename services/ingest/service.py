@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from services.ingest.broken_parts import tell_broken_parts
 from services.ingest.dead_letters import DeadLetters, tell_open
 from services.ingest.processor import Processor
 from services.ingest.retention import enforce_cap
@@ -89,7 +90,7 @@ class _Ingest:
         await self._stream.start()
         self._housekeeping = [
             asyncio.create_task(rollups.run(), name="rollups"),
-            asyncio.create_task(self._keep_under_cap(keeper), name="size cap"),
+            asyncio.create_task(self._look_after_parts(keeper), name="size cap"),
             asyncio.create_task(self._count_letters(keeper), name="dead letters"),
         ]
 
@@ -127,10 +128,12 @@ class _Ingest:
         self._stores.append(store)
         return store
 
-    async def _keep_under_cap(self, store: Store) -> None:
+    async def _look_after_parts(self, store: Store) -> None:
+        broken: dict[str, int] = {}
         while True:
             try:
                 await enforce_cap(store, self._clock, self._settings.clickhouse.max_bytes)
+                broken = await tell_broken_parts(store, broken)
             except StoreError as error:
                 log.warning("the size of the store could not be looked at", extra={"reason": str(error)})
             await asyncio.sleep(CAP_EVERY)

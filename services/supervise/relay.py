@@ -29,10 +29,19 @@ class Relay:
         }
         self._form = form
         self._held: list[str] | None = []
+        self.lost = 0
 
     def logged(self, name: str, line: str) -> None:
-        self._err.write(f"{self._prefixes[name] if self._form == 'text' else ''}{line}\n")
-        self._err.flush()
+        try:
+            self._err.write(f"{self._prefixes[name] if self._form == 'text' else ''}{line}\n")
+            self._err.flush()
+        except OSError:
+            # A log on a full disk, or a terminal that is gone: a service whose lines nobody takes would stand still.
+            self.lost += 1
+            return
+        if self.lost:
+            lost, self.lost = self.lost, 0
+            self.logged(name, f"({lost} lines of log could not be written before this one)")
 
     def said(self, name: str, line: str) -> None:
         """What is meant for a person: kept until everything is up, so that it is the last thing to read then."""

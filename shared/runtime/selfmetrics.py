@@ -202,6 +202,10 @@ HOST_MISSING_EVENTS = Gauge(
 )
 HOSTS_INCOMPLETE = Gauge("lapwing_hosts_incomplete", "Hosts that miss any sample of the last 24 hours.")
 STORE_BYTES = Gauge("lapwing_store_bytes", "Bytes the store holds on disk, as of the last look.")
+STORE_BROKEN_PARTS = Gauge(
+    "lapwing_store_broken_parts",
+    "Parts the store found unreadable and put aside, as of the last look; rows are missing.",
+)
 STORE_PARTITIONS_DROPPED = Counter(
     "lapwing_store_partitions_dropped_total", "Partitions dropped to stay under the size cap, by table.", "table"
 )
@@ -243,5 +247,6 @@ NUMBERS: tuple[_Number, ...] = (
     HOST_MISSING_EVENTS,
     HOSTS_INCOMPLETE,
     STORE_BYTES,
+    STORE_BROKEN_PARTS,
     STORE_PARTITIONS_DROPPED,
 )

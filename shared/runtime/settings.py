@@ -112,6 +112,10 @@ class ClickhouseSettings(Section):
     max_bytes: Annotated[int, Field(ge=0)] = Field(
         0, description="size cap: above it the oldest partitions are dropped first; 0 for none"
     )
+    keep_free_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
+        128 << 20,
+        description="room the embedded engine leaves on its disk: with less it takes nothing, and everything waits",
+    )
 
     @field_validator("dsn")
     @classmethod

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import lz4.frame  # type: ignore[import-untyped]
 
 from shared.runtime.settings import Settings
+from shared.store.engine_options import SESSION, engine_options
 from shared.store.port import Store, StoreError
 from shared.store.refusals import refusal
 from shared.store.worker import Worker
@@ -31,20 +32,6 @@ COMMAND_SECONDS = 600.0
 CONNECT_SECONDS = 5
 CLOSE_SECONDS = 2.0
 EXIT_SECONDS = 5.0
-
-_SESSION = {
-    # Our statements are few and short: compiling them to machine code costs more than it gives, and memory.
-    "compile_expressions": 0,
-    "compile_aggregate_expressions": 0,
-}
-
-_ENGINE = {
-    # An engine of our own is told of every insert at once; in between it would look at each table twice a second.
-    "background_processing_pool_thread_sleep_seconds_if_nothing_to_do": 5,
-    "background_streaming_processing_pool_thread_sleep_seconds_if_nothing_to_do": 60,
-    # How often it looks at its own memory; every 50 ms unless told.
-    "memory_worker_period_ms": 1000,
-}
 
 _LINES = {
     "input_format_skip_unknown_fields": 1,
@@ -69,10 +56,11 @@ _LINES = {
 
 @dataclass(frozen=True)
 class Address:
-    """Where the store is: an embedded engine in ``path``, or a server at ``host``."""
+    """Where the store is: an embedded engine in ``path``, opened with ``engine``, or a server at ``host``."""
 
     database: str
     path: Path | None = None
+    engine: Mapping[str, int] = field(default_factory=dict)
     host: str = ""
     port: int = 0
     secure: bool = False
@@ -97,7 +85,7 @@ def address_of(settings: Settings) -> Address:
                 permanent=True,
             )
         path = Path(unquote(parts.path)) if parts.path.strip("/") else settings.data_dir.absolute() / "clickhouse"
-        return Address(_name(query.get("database", [DATABASE])[0]), path=path)
+        return Address(_name(query.get("database", [DATABASE])[0]), path=path, engine=engine_options(settings))
     try:
         port = parts.port
     except ValueError:
@@ -239,14 +227,14 @@ def _connected(address: Address, database: str) -> Any:
         "database": database,
         "tz_mode": "aware",
         "show_clickhouse_errors": True,
-        "settings": _SESSION,
+        "settings": SESSION,
     }
     if address.path:
         try:
             address.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise StoreError(f"cannot write to {address.path}: {error.strerror}", permanent=True) from None
-        arguments |= {"interface": "chdb", "path": str(address.path), "chdb_options": _ENGINE}
+        arguments |= {"interface": "chdb", "path": str(address.path), "chdb_options": dict(address.engine)}
     else:
         arguments |= {
             "host": address.host,

@@ -205,6 +205,47 @@ def test_a_body_cut_short_stores_nothing_and_says_so(served: str, table: str) ->
     assert counted(served).startswith(b"0\t")
 
 
+def test_what_the_table_refuses_is_said(served: str) -> None:
+    """Reading the data was no trouble: the refusal comes while it is written."""
+    ask(served, "CREATE TABLE lapwing.few (id UInt64, CONSTRAINT few CHECK id < 10) ENGINE = MergeTree ORDER BY id")
+    got = ask(served, "1\n11\n", query="INSERT INTO lapwing.few FORMAT TSV")
+    assert (got[0], got[2]["X-ClickHouse-Exception-Code"]) == (400, "469"), got
+    assert ask(served, "SELECT count() FROM lapwing.few")[1] == b"0\n"
+    ask(served, "DROP TABLE lapwing.few SYNC")
+
+
+def test_what_a_view_refuses_is_said(served: str, table: str) -> None:
+    ask(served, "CREATE TABLE lapwing.seen (id UInt64) ENGINE = MergeTree ORDER BY id")
+    ask(
+        served,
+        "CREATE MATERIALIZED VIEW lapwing.watching TO lapwing.seen AS "
+        "SELECT id + throwIf(id = 11, 'not eleven') AS id FROM lapwing.notes",
+    )
+    got = ask(served, '{"id": 11, "text": ""}', query="INSERT INTO lapwing.notes FORMAT JSONEachRow")
+    assert got[2]["X-ClickHouse-Exception-Code"] == "395" and b"not eleven" in got[1]
+    ask(served, "DROP VIEW lapwing.watching SYNC")
+    ask(served, "DROP TABLE lapwing.seen SYNC")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO lapwing.notes (id) SETTINGS async_insert = 0, max_insert_block_size = 1 FORMAT CSV\n1\n2\n",
+        "INSERT INTO lapwing.notes (id) SETTINGS async_insert = 0 VALUES (1), (2)",
+        "INSERT INTO lapwing.notes (id) VALUES (1), (2)",
+    ],
+)
+def test_an_insert_may_have_settings_and_its_data_behind_it(served: str, table: str, statement: str) -> None:
+    assert ask(served, statement)[0] == 200
+    assert counted(served) == b"2\t2\t0\n"
+
+
+def test_an_insert_of_nothing_stores_nothing(served: str, table: str) -> None:
+    got = ask(served, "", query="INSERT INTO lapwing.notes FORMAT JSONEachRow")
+    assert got[0] == 200 and json.loads(got[2]["X-ClickHouse-Summary"])["written_rows"] == "0"
+    assert counted(served).startswith(b"0\t")
+
+
 def test_clickhouses_own_blocks_go_in_and_come_out(served: str, table: str) -> None:
     blocks = BlockEncoder().feed(LINES)
     assert ask(served, blocks, query="INSERT INTO lapwing.notes FORMAT TSV", decompress="1")[0] == 200

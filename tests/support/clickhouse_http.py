@@ -29,7 +29,7 @@ class Front:
         self.address = ""
         self.failure: tuple[int, str] | None = None
         self.hang: threading.Event | None = None
-        self.app = App(Engine(engine_dir().resolve(), None), Users({WRITER: PASSWORD}))
+        self.app = App(Engine(engine_dir().resolve(), {}, engine_dir()), Users({WRITER: PASSWORD}))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if self.hang:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+from shared.store.engine_options import SESSION
 from shared.store.front import reader, statement
 from shared.store.front.asked import Asked
 from shared.store.front.blocks import empty_native
 from shared.store.front.native import with_revision
-from shared.store.front.refusal import EngineRefused, Refused
+from shared.store.front.refusal import NO_ROOM, EngineRefused, Refused
 from shared.store.front.roles import READER_ROLE
 from shared.store.front.users import READER
 
@@ -24,17 +27,16 @@ QUERY_SECONDS = {READER: 60}
 WRITER_SECONDS = 600
 PIECE = 1 << 20
 
-_SESSION = {"compile_expressions": "0", "compile_aggregate_expressions": "0"}
-
 
 class Engine:
     """The embedded engine in ``path``. It must be opened before anyone else in this process opens it, or the reader's
-    role is unknown to it and every question of the reader is refused.
+    role is unknown to it and every question of the reader is refused. ``scratch`` is where data waits for its insert.
     """
 
-    def __init__(self, path: Path, config: Path | None) -> None:
+    def __init__(self, path: Path, options: Mapping[str, object], scratch: Path) -> None:
+        self.scratch = scratch
         self._path = path
-        self._config = config
+        self._options = options
         self._kept: Any = None
 
     def open(self) -> None:
@@ -45,7 +47,7 @@ class Engine:
 
         self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            self._kept = chdb.connect(f"{self._path}?config-file={self._config}" if self._config else str(self._path))
+            self._kept = chdb.connect(f"{self._path}?{urlencode(self._options, safe='/')}")
         except Exception as error:
             raise refusal(error, f"chdb in {self._path}") from None
 
@@ -71,7 +73,7 @@ class Engine:
 
 def _prepare(handle: Any, user: str, request: Asked, read_only: bool) -> None:
     reads = user == READER
-    settings = dict(_SESSION)
+    settings = {name: str(value) for name, value in SESSION.items()}
     settings["max_execution_time"] = str(QUERY_SECONDS.get(user, WRITER_SECONDS))
     settings |= reader.settings(request.settings, QUERY_SECONDS[READER]) if reads else request.settings
     if reads:
@@ -181,33 +183,48 @@ def _no_rows(handle: Any, text: str, parameters: dict[str, str]) -> bytes:
 
 
 class Insertion:
-    """Data on its way into a table; nothing is promised before ``finish`` returns."""
+    """Data on its way into a table; nothing is promised before ``finish`` returns.
+
+    It waits in a file without a name. chDB could take it piece by piece (``send_insert``), but then says that all is
+    well whatever becomes of it: no room on the disk, a broken constraint, a view that throws.
+    """
 
     def __init__(self, engine: Engine, user: str, request: Asked, insert: statement.Insert) -> None:
         if user == READER:
             raise Refused(497, "reader: Not enough privileges. The user `reader` may only read")
-        self._handle = engine.handle(user, request, read_only=False)
+        self._insert = insert
+        with _room():
+            self._data = tempfile.TemporaryFile(dir=engine.scratch)  # noqa: SIM115
         try:
-            with refusing():
-                self._stream = self._handle.send_insert(insert.head, insert.form)
+            self._handle = engine.handle(user, request, read_only=False)
         except BaseException:
-            self._handle.close()
+            self._data.close()
             raise
 
     def append(self, data: bytes) -> None:
-        with refusing():
-            self._stream.append(data)
+        with _room():
+            self._data.write(data)
 
     def finish(self) -> dict[str, str]:
         """Durable when it returns the summary."""
+        with _room():
+            self._data.flush()
         with refusing():
-            done = self._stream.finish()
-        return {"written_rows": str(done.rows_written), "written_bytes": str(done.bytes_written)}
+            done = self._handle.query(self._insert.from_file(f"/dev/fd/{self._data.fileno()}"))
+        return {"written_rows": str(done.rows_read()), "written_bytes": str(done.bytes_read())}
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self._stream.close()
         self._handle.close()
+        with contextlib.suppress(OSError):  # what could not be written will not be now
+            self._data.close()
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Refused(NO_ROOM, f"The data of an INSERT cannot be put aside: {error.strerror}") from None
 
 
 @contextlib.contextmanager

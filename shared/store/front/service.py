@@ -33,7 +33,8 @@ class EnginePart:
         self._settings = settings
         self._database = address.database
         self._path = address.path
-        self.engine = Engine(address.path, settings.data_dir.absolute() / "run" / "engine.xml")
+        run = settings.data_dir.absolute() / "run"
+        self.engine = Engine(address.path, {"config-file": run / "engine.xml", **address.engine}, run)
 
     async def start(self) -> None:
         write_config(self._settings.data_dir.absolute() / "run", [self._database])

@@ -50,11 +50,18 @@ STREAMED = {
 
 @dataclass(frozen=True)
 class Insert:
-    """``head`` without its FORMAT; the data, in ``form``, is what follows ``data_at``."""
+    """``into`` and ``settings`` (a clause, or nothing) without the FORMAT; the data, in ``form``, is what follows
+    ``data_at``.
+    """
 
-    head: str
+    into: str
+    settings: str
     form: str
     data_at: int
+
+    def from_file(self, path: str) -> str:
+        """The same with its data in a file."""
+        return f"{self.into} FROM INFILE '{path}' COMPRESSION 'none' {self.settings} FORMAT {self.form}"
 
 
 def first_word(text: str) -> str:
@@ -81,14 +88,14 @@ def insert_of(text: bytes) -> Insert | None:
     """
     depth = 0
     after_format = False
-    head_end = 0
+    head_end = settings_at = 0
     for token in _TOKEN.finditer(text[:LONGEST_HEAD]):
         if token["gap"]:
             continue
         if after_format:
             if not token["word"]:
                 break
-            return Insert(_text(text[:head_end]), token["word"].decode(), _skipped(text, token.end()))
+            return _insert(text[:head_end], settings_at, token["word"].decode(), _skipped(text, token.end()))
         if token["other"] in (b"(", b")"):
             depth += 1 if token["other"] == b"(" else -1
         if not token["word"] or depth:
@@ -97,10 +104,17 @@ def insert_of(text: bytes) -> Insert | None:
         if word == b"FORMAT":
             after_format, head_end = True, token.start()
         elif word == b"VALUES":
-            return Insert(_text(text[: token.start()]), "Values", token.end())
+            return _insert(text[: token.start()], settings_at, "Values", token.end())
+        elif word == b"SETTINGS":
+            settings_at = token.start()
         elif word in (b"SELECT", b"WITH", b"INFILE", b"WATCH"):
             return None
     raise Refused(62, "Syntax error: an INSERT needs FORMAT, VALUES or SELECT (SYNTAX_ERROR)")
+
+
+def _insert(head: bytes, settings_at: int, form: str, data_at: int) -> Insert:
+    at = settings_at or len(head)
+    return Insert(_text(head[:at]), _text(head[at:]), form, data_at)
 
 
 def _skipped(text: bytes, at: int) -> int:

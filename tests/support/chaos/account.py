@@ -27,24 +27,6 @@ SELECT host_id, count(), uniqExact(seq), max(seq)
 FROM samples FINAL WHERE startsWith(host_id, '{PREFIX}') GROUP BY host_id"""
 
 MINUTES = f"""
-WITH
-    raw AS
-    (
-        SELECT host_id, toStartOfMinute(ts) AS minute, f.1 AS metric, f.2 AS n, f.3 AS low, f.4 AS high, f.5 AS mean
-        FROM
-        (
-            SELECT host_id, ts, [
-                ('host.samples', 1., 1.), ('cpu.percent', 1., cpu_percent / 10), ('memory.percent', 1., memory_percent / 10)
-            ] AS values
-            FROM samples FINAL WHERE startsWith(host_id, '{PREFIX}')
-        )
-        ARRAY JOIN values AS v
-        GROUP BY host_id, minute, v.1
-    )
-SELECT 1
-"""  # noqa: E501
-
-MINUTES = f"""
 SELECT host_id, toUnixTimestamp(toStartOfMinute(ts)) AS minute, count(),
     min(cpu_percent) / 10, max(cpu_percent) / 10, avg(cpu_percent) / 10,
     min(memory_percent) / 10, max(memory_percent) / 10, avg(memory_percent) / 10

@@ -74,13 +74,15 @@ def test_passwords_are_made_once_and_for_their_owner_only(tmp_path: Path) -> Non
         (b"INSERT INTO t (a, b) FORMAT TSV\n1\t2\n", "INSERT INTO t (a, b) ", "TSV", b"1\t2\n"),
         (b"INSERT INTO t FORMAT Native\n\n\x01", "INSERT INTO t ", "Native", b"\n\x01"),
         (b"insert into `format` format  CSV \r\n\n1", "insert into `format` ", "CSV", b"\n1"),
-        (b"INSERT INTO t SETTINGS async_insert=0 FORMAT CSV", "INSERT INTO t SETTINGS async_insert=0 ", "CSV", b""),
+        (b"INSERT INTO t SETTINGS async_insert=0 FORMAT CSV", "INSERT INTO t |SETTINGS async_insert=0 ", "CSV", b""),
         (b"INSERT INTO t /* FORMAT X */ VALUES (1), (2)", "INSERT INTO t /* FORMAT X */ ", "Values", b" (1), (2)"),
     ],
 )
 def test_the_data_of_an_insert_begins_where_clickhouse_says(text: bytes, head: str, form: str, data: bytes) -> None:
     insert = statement.insert_of(text)
-    assert insert and (insert.head, insert.form, text[insert.data_at :]) == (head, form, data)
+    into, _, settings = head.partition("|")
+    assert insert and (insert.into, insert.settings, insert.form) == (into, settings, form)
+    assert text[insert.data_at :] == data
 
 
 def test_an_insert_from_a_select_has_no_data() -> None:

@@ -59,3 +59,26 @@ def test_the_supervisor_has_a_name_too() -> None:
     err = io.StringIO()
     Voice(Relay(["lapwing"], "text", io.StringIO(), err), "lapwing").write("a\nb\n")
     assert err.getvalue() == "lapwing | a\nlapwing | b\n"
+
+
+class FullDisk(io.StringIO):
+    full = True
+
+    def flush(self) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+
+
+async def test_a_log_that_cannot_be_written_keeps_no_service_waiting() -> None:
+    err = FullDisk()
+    relay = Relay(["api"], "text", io.StringIO(), err)
+    stream = asyncio.StreamReader()
+    following = asyncio.create_task(relay.follow("api", stream, "logged"))
+    stream.feed_data(b"one\ntwo\n")
+    while relay.lost < 2:
+        await asyncio.sleep(0)
+    err.full = False
+    stream.feed_data(b"three\n")
+    stream.feed_eof()
+    await following
+    assert err.getvalue().endswith("api | three\napi | (2 lines of log could not be written before this one)\n")
