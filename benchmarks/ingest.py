@@ -1,7 +1,7 @@
 """What it costs to keep an event: the whole path from the Kafka protocol through Faust into chDB, and its parts.
 
-``python -m benchmarks.ingest [path|parts|day|idle …]`` prints tables; CPU is this process's own, broker included where
-it says so. Targets: 150 us an event with one a message, 85 with five, 1.4 bytes a stored sample.
+``python -m benchmarks.ingest [path|parts|once|day|idle …]`` prints tables; CPU is this process's own, broker included
+where it says so. Targets: 150 us an event with one a message, 85 with five, 1.4 bytes a stored sample.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import itertools
 import logging
 import multiprocessing
 import os
+import re
 import sys
 import tempfile
 import time
@@ -25,13 +26,15 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.fleet import fleet, numbers_in
 from services.ingest.gate import Gate
+from services.ingest.ledger import store_notes
 from services.ingest.rollups import Rollups
 from services.ingest.service import build
+from services.ingest.writer import write
 from shared.broker.embedded import EmbeddedBroker
 from shared.bus.port import Message
 from shared.runtime import selfmetrics
 from shared.runtime.clock import ManualClock, SystemClock
-from shared.runtime.settings import Settings
+from shared.runtime.settings import ClickhouseSettings, Settings
 from shared.schemas.base import DAY_MS
 from shared.schemas.sample import HostSample
 from shared.schemas.topics import ALL_TOPICS, METRICS
@@ -46,8 +49,7 @@ TABLES = ("samples", "network", "disk_io", "processes", "disks", "gpus", "temper
 
 
 def main(*names: str) -> None:
-    parts = {"path": _path, "parts": _parts, "day": _day, "idle": _idle}
-    for name in names or parts:
+    for name in names or PARTS:
         # Each in a process of its own: chDB is one engine a process, and what one leaves behind is not the next one's.
         process = multiprocessing.get_context("spawn").Process(target=_run, args=(name,))
         process.start()
@@ -58,7 +60,7 @@ def main(*names: str) -> None:
 
 def _run(name: str) -> None:
     logging.disable(logging.ERROR)
-    asyncio.run({"path": _path, "parts": _parts, "day": _day, "idle": _idle}[name]())
+    asyncio.run(PARTS[name]())
 
 
 def _today() -> int:
@@ -272,6 +274,66 @@ async def _idle() -> None:
         await store.close()
         broker.close()
 
+
+async def _once() -> None:
+    """What it costs that every event counts once: keys that make repeats one, touched minutes, the ledger's notes;
+    beside the same inserts into the same tables without any of it, by turns, merges included.
+    """
+    lines = list(fleet(HOSTS, 400, _today()))
+    batches = [
+        [Message(METRICS.name, 0, n, b"h", line, _today() + n // HOSTS * 1000) for n, line in enumerate(some, at)]
+        for at, some in ((at, lines[at : at + BATCH]) for at in range(0, len(lines), BATCH))
+    ]
+    async with _store() as (settings, store):
+        plain = await _without_keys(settings, store)
+        clock = ManualClock(_today() + DAY_MS)
+        rollups = Rollups(store, clock, max_age_ms=14 * DAY_MS)
+        gates = [
+            Gate((HostSample,), HostSample, max_future_ms=DAY_MS, max_age_ms=10 * DAY_MS, ledger=ledger)
+            for ledger in (True, False)
+        ]
+        used = [0.0, 0.0]
+        for number, batch in enumerate(batches):
+            for which in (number % 2, 1 - number % 2):
+                began = _cpu()
+                out = gates[which].sort(batch, clock.now_ms())
+                for day in out.days.values():
+                    await write(plain if which else store, "landing_metrics", day)
+                if not which:
+                    await store_notes(store, out.notes, [])
+                    rollups.touch("samples", out.touched)
+                await _merged(store)
+                if number >= 4:
+                    used[which] += _cpu() - began
+        await plain.close()
+    events = BATCH * (len(batches) - 4)
+    _row("2000 events a batch", "CPU us an event", "of plain")
+    _row("---", "---:", "---:")
+    for name, cpu in (("plain tables, no ledger", used[1]), ("as it is", used[0])):
+        _row(name, f"{1e6 * cpu / events:.1f}", f"{cpu / used[1]:.3f}")
+
+
+async def _without_keys(settings: Settings, store: Store) -> Store:
+    """A database with the tables of samples as they would be if nothing ever came twice."""
+    dsn = f"chdb://{settings.data_dir}/clickhouse?database=plain"
+    plain = await open_store(settings.model_copy(update={"clickhouse": ClickhouseSettings(dsn=dsn)}), "plain")
+    made = await store.query(
+        "SELECT create_table_query FROM system.tables "
+        "WHERE database = currentDatabase() AND NOT startsWith(name, 'v_') ORDER BY engine = 'MaterializedView'"
+    )
+    for (statement,) in made:
+        await plain.command(
+            re.sub(r"ReplacingMergeTree(\([^)]*\))?", "MergeTree", statement.replace("lapwing.", "plain."))
+        )
+    return plain
+
+
+async def _merged(store: Store) -> None:
+    while (await store.query("SELECT count() FROM system.merges"))[0][0]:
+        await asyncio.sleep(0.02)
+
+
+PARTS = {"path": _path, "parts": _parts, "once": _once, "day": _day, "idle": _idle}
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
