@@ -36,6 +36,11 @@ test: $(STAMP) ## set up what is missing, then run every test
 	@$(BIN)/python -m shared.broker || echo "The tests on a real Kafka will be skipped (with CI=true: fail)."
 	@$(BIN)/python -m pytest
 
+.PHONY: test-k8s
+test-k8s: $(STAMP) ## apply deploy/k8s/base to a real kube-apiserver (needs Go; builds it once, some ten minutes)
+	@$(BIN)/python -m tests.support.kube_programs >/dev/null || echo "The tests on a real kube-apiserver will be skipped (with CI=true: fail)."
+	@$(BIN)/python -m pytest tests/kubernetes
+
 .PHONY: chaos
 chaos: $(STAMP) ## kill the product's processes for MINUTES=5 as SEED=… decides; nothing may be lost or doubled
 	@$(BIN)/python -m shared.broker && exec $(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))

@@ -11,3 +11,6 @@ from hypothesis import settings
 settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+# They need a Go and minutes to build: `make test-k8s`. A path given by name is collected all the same.
+collect_ignore = ["kubernetes"]
