@@ -45,6 +45,10 @@ test-k8s: $(STAMP) ## apply deploy/k8s/base to a real kube-apiserver (needs Go; 
 chaos: $(STAMP) ## kill the product's processes for MINUTES=5 as SEED=… decides; nothing may be lost or doubled
 	@$(BIN)/python -m shared.broker && exec $(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
+.PHONY: test-compose
+test-compose: $(STAMP) ## docker-compose.yml for real, in a Docker engine of its own (needs root and some Debian packages)
+	@$(BIN)/python -m pytest tests/containers
+
 .PHONY: lint
 lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

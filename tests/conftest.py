@@ -12,5 +12,6 @@ settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
-# They need a Go and minutes to build: `make test-k8s`. A path given by name is collected all the same.
-collect_ignore = ["kubernetes"]
+# They need a Go or a Docker engine and minutes to build: `make test-k8s`, `make test-compose`. A path given by name is
+# collected all the same.
+collect_ignore = ["kubernetes", "containers"]
