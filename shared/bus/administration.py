@@ -10,7 +10,7 @@ from contextlib import suppress
 from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from shared.bus import connection
+from shared.bus import connection, refusals
 from shared.bus.port import BusError
 from shared.runtime.settings import KafkaSettings
 from shared.schemas.topics import ANOMALIES, LOGS, METRICS, Topic
@@ -39,8 +39,9 @@ class KafkaAdmin:
                 if missing:
                     await self._create(client, missing)
         except TimeoutError:
-            raise BusError(f"the broker did not create the topics within {self._timeout:g} s") from None
-        except errors.KafkaConnectionError:
+            reason = await connection.why_not(self._settings)
+            raise BusError(reason or f"the broker did not create the topics within {self._timeout:g} s") from None
+        except (errors.KafkaConnectionError, errors.NodeNotReadyError):
             raise BusError(await connection.unreachable(self._settings)) from None
         except (errors.KafkaError, OSError) as error:
             raise BusError(f"the broker did not create the topics: {connection.words(error)}") from None
@@ -58,8 +59,8 @@ class KafkaAdmin:
         for name, code, *rest in answer.topic_errors:
             error = errors.for_code(code)
             if error not in (errors.NoError, errors.TopicAlreadyExistsError):
-                if error in (errors.TopicAuthorizationFailedError, errors.ClusterAuthorizationFailedError):
-                    raise BusError(f"this user may not create {name}: grant it CREATE there", permanent=True)
+                if error in refusals.OF_TOPICS:
+                    raise refusals.may_not_create(self._settings, name)
                 raise BusError(
                     f"the broker refused to create {name}: {connection.words(error(*rest))}",
                     permanent=error in _NEVER,

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from aiokafka import AIOKafkaProducer, errors
 
-from shared.bus import connection
+from shared.bus import connection, refusals
 from shared.bus.bell import bell_at
 from shared.bus.port import BusError, Receipt
 from shared.runtime.settings import KafkaSettings
@@ -19,8 +19,7 @@ MAX_MESSAGE_BYTES = 1 << 20
 _NEVER = (
     errors.MessageSizeTooLargeError,
     errors.RecordListTooLargeError,
-    errors.TopicAuthorizationFailedError,
-    errors.ClusterAuthorizationFailedError,
+    *refusals.OF_TOPICS,
     errors.InvalidTopicError,
     errors.UnsupportedVersionError,
 )
@@ -59,7 +58,7 @@ class KafkaPublisher:
         except BusError:
             raise
         except _NEVER as error:
-            raise BusError(_refusal(error, topic), permanent=True) from None
+            raise self._refusal(error, topic) from None
         except TimeoutError:
             self._abandon(producer)
             raise BusError(f"the broker did not confirm within {self._timeout:g} s ({topic.name})") from None
@@ -98,6 +97,15 @@ class KafkaPublisher:
             self._producer = producer
         return self._producer
 
+    def _refusal(self, error: errors.KafkaError, topic: Topic) -> BusError:
+        if isinstance(error, refusals.OF_TOPICS):
+            return refusals.may_not_write(self._settings, topic.name)
+        if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
+            what = f"the message is too large for {topic.name} (at most {MAX_MESSAGE_BYTES} bytes)"
+        else:
+            what = f"the broker will not take messages for {topic.name}: {connection.words(error)}"
+        return BusError(what, permanent=True)
+
     def _abandon(self, producer: AIOKafkaProducer | None) -> None:
         """Let go of a producer that may be stuck; the next ``publish`` makes a new one.
 
@@ -129,11 +137,3 @@ async def _close(producer: AIOKafkaProducer) -> None:
             sender.exception()
         with suppress(Exception):
             await producer.client.close()
-
-
-def _refusal(error: errors.KafkaError, topic: Topic) -> str:
-    if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
-        return f"the message is too large for {topic.name} (at most {MAX_MESSAGE_BYTES} bytes)"
-    if isinstance(error, errors.TopicAuthorizationFailedError | errors.ClusterAuthorizationFailedError):
-        return f"this user may not write to {topic.name}: grant it WRITE there"
-    return f"the broker will not take messages for {topic.name}: {connection.words(error)}"

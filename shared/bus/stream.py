@@ -17,7 +17,7 @@ import faust
 from aiokafka import TopicPartition
 from mode import CrashingSupervisor
 
-from shared.bus import connection, narration
+from shared.bus import connection, narration, refusals
 from shared.bus.port import BusError, Message, Receipt
 from shared.bus.progress import Progress
 from shared.bus.tuned_faust import App
@@ -175,20 +175,24 @@ class StreamService:
         starting = asyncio.create_task(self._app.maybe_start())
         try:
             async with asyncio.timeout(START_WITHIN):
-                await asyncio.shield(starting)
-                # Faust tells of a crash to those who ask only.
-                while not self._assigned.is_set() and not self._app.crashed:  # noqa: ASYNC110
+                # Faust tells of a crash to those who ask only, and of a refusal to nobody.
+                while not self._has_started(starting):
+                    self._raise_if_refused()
                     await asyncio.sleep(0.02)
+                await starting
+            self._raise_if_refused()
         except TimeoutError:
             raise BusError(
-                f"the broker gave {self.name} no partitions within {START_WITHIN:g} s: are its topics there, "
-                f"and may this user join the group {self._app.conf.id}?"
+                f"the broker gave {self.name} no partitions within {START_WITHIN:g} s: are its topics there?"
             ) from None
         finally:
             if not starting.done():
                 starting.cancel()
         if self._app.crashed:
             raise self._crash()
+
+    def _has_started(self, starting: asyncio.Task[Any]) -> bool:
+        return starting.done() and bool(starting.exception() or self._assigned.is_set() or self._app.crashed)
 
     async def watch(self) -> None:
         """Also ends when the group stands still, which Faust may do without a word: better to be started anew."""
@@ -197,6 +201,7 @@ class StreamService:
             while not stopped.done():
                 await asyncio.wait({stopped}, timeout=LOOK_EVERY)
                 if not stopped.done():
+                    self._raise_if_refused()
                     await self._look()
             if self._app.crashed:
                 raise self._crash()
@@ -319,8 +324,28 @@ class StreamService:
                 while self.lag():  # noqa: ASYNC110 - Faust tells of progress to those who ask only
                     await asyncio.sleep(0.02)
 
+    def _raise_if_refused(self) -> None:
+        """A group that may not read waits in silence: aiokafka tells who asks for messages, and Faust asks for those
+        of its partitions only, of which there are none.
+        """
+        client = self._app.consumer._thread._consumer if self._app.consumer else None
+        if client is None:
+            return
+        forbidden = client._client.cluster.unauthorized_topics & self._app.reads
+        if forbidden:
+            raise refusals.may_not_read(self._app.kafka, forbidden)
+        refused = getattr(client._coordinator, "_pending_exception", None)
+        if isinstance(refused, refusals.OF_RIGHTS):
+            raise self._refusal(refused)
+
+    def _refusal(self, error: BaseException) -> BusError:
+        return refusals.may_not_consume(self._app.kafka, error, self._app.reads, self._app.conf.id)
+
     def _crash(self) -> BaseException:
-        return self._app.crash_reason or BusError(f"{self.name} crashed")
+        reason = self._app.crash_reason
+        if isinstance(reason, refusals.OF_RIGHTS):
+            return self._refusal(reason)
+        return reason or BusError(f"{self.name} crashed")
 
 
 async def _until_handled(handle: Handle, batch: Sequence[Message]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 
-from shared.bus import connection
+from shared.bus import connection, refusals
 from shared.bus.bell import bell_at
 from shared.bus.fetching import fetch_when_rung
 from shared.bus.port import BusError, Message
@@ -52,6 +52,10 @@ class KafkaTail:
                 records = await consumer.getmany(timeout_ms=1000)
             except BusError as error:
                 log.warning("cannot read from the bus, trying again", extra={"reason": str(error)})
+            except refusals.OF_RIGHTS as error:
+                refused = refusals.may_not_consume(self._settings, error, self._topics, "")
+                log.warning("cannot read from the bus, trying again", extra={"reason": str(refused)})
+                await self._disconnect()
             except (errors.KafkaError, OSError, TimeoutError) as error:
                 log.warning("reading from the bus failed, trying again", extra={"reason": connection.words(error)})
                 await self._disconnect()

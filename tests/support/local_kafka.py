@@ -36,13 +36,13 @@ def local_kafka(kafka_at_hand: None, tmp_path_factory: pytest.TempPathFactory) -
     """One for all tests of this run: use topics and groups of your own."""
     kafka = LocalKafka(tmp_path_factory.mktemp("kafka"), properties=SHORT_SESSIONS)
     try:
-        _now(kafka.start())
+        now(kafka.start())
         yield kafka
     finally:
-        _now(kafka.stop())
+        now(kafka.stop())
 
 
-def _now(work: Coroutine[object, object, T]) -> T:
+def now(work: Coroutine[object, object, T]) -> T:
     """On this thread, which outlives the tests, and without touching the loop that pytest-asyncio minds."""
     loop = asyncio.new_event_loop()
     try:

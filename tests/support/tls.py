@@ -22,8 +22,14 @@ class Authority:
     key: Path
 
     def server(self, name: str = "localhost", *, days: tuple[str, str] | None = None) -> ssl.SSLContext:
-        """A server's context with a certificate for ``name`` (a DNS name or an address); ``days``: from and until,
-        as ``YYYYMMDDHHMMSSZ``.
+        """A server's context with the certificate of ``issue``."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.issue(name, days=days))
+        return context
+
+    def issue(self, name: str, *, days: tuple[str, str] | None = None) -> tuple[Path, Path]:
+        """A certificate for ``name`` (a DNS name or an address) and its key; ``days``: from and until, as
+        ``YYYYMMDDHHMMSSZ``.
         """
         stem = f"{self.key.parent}/{name}-{'now' if days is None else days[1]}"
         kind = "IP" if name.replace(".", "").isdigit() else "DNS"
@@ -42,9 +48,7 @@ class Authority:
             _openssl("ca", "-batch", "-config", f"{stem}.cnf", "-in", f"{stem}.csr", "-cert", str(self.certificate),
                      "-keyfile", str(self.key), "-startdate", days[0], "-enddate", days[1],
                      "-extfile", f"{stem}.ext", "-out", f"{stem}.pem", "-notext")  # fmt: skip
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(f"{stem}.pem", f"{stem}.key")
-        return context
+        return Path(f"{stem}.pem"), Path(f"{stem}.key")
 
 
 def authority(directory: Path) -> Authority:
