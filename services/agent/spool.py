@@ -255,6 +255,8 @@ class Spool:
     def _take_up_mark(self) -> None:
         with suppress(OSError, ValueError):
             trimmed = Position(*map(int, (self.directory / MARK).read_bytes().split()[:3]))
+            # A number is never used twice, or the mark of a segment long gone would pass over events of its namesake.
+            self._last_number = max(self._last_number, trimmed.segment)
             for segment in self._segments:
                 if segment.number == trimmed.segment and trimmed.byte <= segment.size:
                     segment.trimmed = Position(*trimmed[:2], min(trimmed.events, segment.events))

@@ -265,6 +265,19 @@ def test_what_is_in_memory_only_when_we_stop_is_counted_as_lost(
     assert "events are lost" in caplog.text
 
 
+def test_a_segment_that_is_gone_has_no_namesake(tmp_path: Path) -> None:
+    """How far it was trimmed outlives it, and must not be taken for the next one's."""
+    spool = opened(tmp_path)
+    fill(spool, 0, 2)
+    for _ in range(2):
+        batch = spool.read(Position(), 1)
+        assert batch
+        spool.trim(batch.until)
+    spool = opened(tmp_path)
+    fill(spool, 2, 1)
+    assert drain(opened(tmp_path)) == [2]
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     steps=st.lists(
