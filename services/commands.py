@@ -21,6 +21,7 @@ from shared.runtime.lifecycle import Runner
 from shared.runtime.readiness import tell_ready
 from shared.runtime.settings import Settings
 from shared.runtime.version import VERSION
+from shared.schemas.topics import ALL_TOPICS
 
 T = TypeVar("T")
 
@@ -71,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     _alert_commands(commands)
     _account_commands(commands)
     _dead_letter_commands(commands)
+    _kafka_user_commands(commands)
     return root
 
 
@@ -117,6 +119,12 @@ def _account_commands(commands: Any) -> None:
 
 def _dead_letter_commands(commands: Any) -> None:
     from services.api.dead_letters_cli import register
+
+    register(commands)
+
+
+def _kafka_user_commands(commands: Any) -> None:
+    from services.kafka_users.cli import register
 
     register(commands)
 
@@ -254,7 +262,7 @@ def _topics(config: Settings, _: argparse.Namespace) -> int:
         raise UsageError(
             "`lapwing up` makes the topics of its own broker; name another one in LAPWING_KAFKA__BOOTSTRAP_SERVERS"
         )
-    _run(compose.create_topics(config))
+    _run(compose.create_topics(config, ALL_TOPICS))
     print("the topics are there")
     return 0
 

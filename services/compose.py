@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from services.kafka_users.rights import topics_of
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.data_dir import DataDir
 from shared.runtime.health import Health
@@ -21,7 +22,7 @@ from shared.runtime.lifecycle import Service, ServiceDied
 from shared.runtime.pulse import Pulse
 from shared.runtime.retry import backoff
 from shared.runtime.settings import Settings, SettingsError
-from shared.schemas.topics import ALL_TOPICS
+from shared.schemas.topics import ALL_TOPICS, Topic
 
 if TYPE_CHECKING:
     from shared.bus.port import Receipt
@@ -82,7 +83,7 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
     else:
         data_dir.claim(names)
     if kind != "embedded://" and set(names) - {"agent"}:
-        parts.append(_Topics(settings))
+        parts.append(_Topics(settings, topics_of(names)))
     if NEEDS_STORE & set(names):
         parts.append(_Schema(settings))
     if kind == "embedded://":
@@ -189,11 +190,11 @@ def own_broker(settings: Settings) -> Product:
     return Product(settings, [_Claim(data_dir), broker], Health())
 
 
-async def create_topics(settings: Settings) -> None:
-    """All topics exist afterwards. Raises ``BusError``."""
+async def create_topics(settings: Settings, topics: Sequence[Topic]) -> None:
+    """They exist afterwards. Raises ``BusError``."""
     from shared.bus.kafka import admin
 
-    await admin(settings.kafka).create(ALL_TOPICS)
+    await admin(settings.kafka).create(topics)
 
 
 async def migrate_store(settings: Settings) -> list[str]:
@@ -236,11 +237,12 @@ class _Topics(_Part):
 
     name = "topics"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, topics: Sequence[Topic]) -> None:
         self._settings = settings
+        self._topics = topics
 
     async def start(self) -> None:
-        await _until_there("broker", lambda: create_topics(self._settings))
+        await _until_there("broker", lambda: create_topics(self._settings, self._topics))
 
 
 class _Schema(_Part):

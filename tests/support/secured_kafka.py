@@ -96,7 +96,7 @@ class SecuredKafka:
         }
 
     def add_user(self, name: str, password: str, *rights: tuple[str, str, str]) -> None:
-        """With these rights and no others: ``("topic", "lapwing.logs.v1", "read")``. Blocks."""
+        """With these rights and no others: ``("topic", "lapwing.logs.v1", "read")``. Blocks until it is let in."""
         client = self._clerk()
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         made = client.alter_user_scram_credentials([UserScramCredentialUpsertion(name, info, password.encode())])
@@ -104,9 +104,20 @@ class SecuredKafka:
         if rights:
             for granted in client.create_acls([_acl(name, *right) for right in rights]).values():
                 granted.result(15)
+        # It takes a moment to be known; librdkafka tries again meanwhile.
+        self._clerk(
+            **{
+                "bootstrap.servers": self.address,
+                "security.protocol": "SASL_SSL",
+                "ssl.ca.location": str(self.authority.certificate),
+                "sasl.mechanism": "SCRAM-SHA-512",
+                "sasl.username": name,
+                "sasl.password": password,
+            }
+        ).list_topics(timeout=15)
 
-    def _clerk(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.backdoor, "log_level": 0})
+    def _clerk(self, **options: str) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.backdoor, "log_level": 0, **options})
 
 
 def _acl(user: str, kind: str, name: str, operation: str) -> AclBinding:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from shared.runtime.secret_file import write_secret
 from shared.runtime.settings import Settings
 from shared.store.front.asked import Credentials
 
@@ -53,8 +53,5 @@ def _password(secret: SecretStr | None, file: Path) -> tuple[str, bool]:
     if kept:
         return kept, False
     password = secrets.token_urlsafe(18)
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as out:
-        os.fchmod(out.fileno(), 0o600)
-        out.write(password + "\n")
+    write_secret(file, password)
     return password, True
