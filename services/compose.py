@@ -83,7 +83,8 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
     else:
         data_dir.claim(names)
     if kind != "embedded://" and set(names) - {"agent"}:
-        parts.append(_Topics(settings, topics_of(names)))
+        # The API can tell what the store knows while the broker is away.
+        parts.append(_Topics(settings, topics_of(names), meanwhile=list(names) == ["api"]))
     if NEEDS_STORE & set(names):
         parts.append(_Schema(settings))
     if kind == "embedded://":
@@ -233,15 +234,28 @@ class _Claim(_Part):
 
 
 class _Topics(_Part):
-    """Waits for the broker as long as it takes: services of a large installation start in any order."""
+    """Waits for the broker as long as it takes: services of a large installation start in any order.
+
+    ``meanwhile``: the others need not wait for it.
+    """
 
     name = "topics"
 
-    def __init__(self, settings: Settings, topics: Sequence[Topic]) -> None:
+    def __init__(self, settings: Settings, topics: Sequence[Topic], *, meanwhile: bool) -> None:
         self._settings = settings
         self._topics = topics
+        self._meanwhile = meanwhile
 
     async def start(self) -> None:
+        if not self._meanwhile:
+            await self._create()
+
+    async def watch(self) -> None:
+        if self._meanwhile:
+            await self._create()
+        await super().watch()
+
+    async def _create(self) -> None:
         await _until_there("broker", lambda: create_topics(self._settings, self._topics))
 
 

@@ -21,9 +21,10 @@ PASSWORD = "correct horse battery staple"
 
 
 class Product:
-    """``lapwing up`` on a free port; ``get`` speaks to its API as a logged-in user."""
+    """``lapwing up``, or a service alone, on a free port; ``get`` speaks to its API as a logged-in user."""
 
-    def __init__(self, data_dir: Path, **settings: str) -> None:
+    def __init__(self, data_dir: Path, command: str = "up", **settings: str) -> None:
+        self._command = command
         kept = {k: v for k, v in os.environ.items() if not k.startswith("LAPWING_")}
         self._env = kept | {
             "LAPWING_DATA_DIR": str(data_dir),
@@ -51,7 +52,7 @@ class Product:
         self._token = ""
         self._banner = threading.Event()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "services", "up"],
+            [sys.executable, "-m", "services", self._command],
             env=self._env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -137,8 +138,8 @@ class Product:
 
 
 @contextmanager
-def running(data_dir: Path, **settings: str) -> Iterator[Product]:
-    product = Product(data_dir, **settings)
+def running(data_dir: Path, command: str = "up", **settings: str) -> Iterator[Product]:
+    product = Product(data_dir, command, **settings)
     product.start()
     try:
         yield product
