@@ -19,6 +19,7 @@ from services.api.responses import JSON, encoded, failure
 from services.api.route import Route
 from services.api.routes import (
     accounts,
+    anomaly,
     dead_letters,
     fleet,
     history,
@@ -38,6 +39,7 @@ ROUTES: tuple[Route, ...] = (
     *fleet.ROUTES,
     *history.ROUTES,
     *lists.ROUTES,
+    *anomaly.ROUTES,
     *stream.ROUTES,
     *overload.ROUTES,
     *ingest.ROUTES,

@@ -104,21 +104,33 @@ async def page(
         sign = "<" if descending else ">"
         clauses.append(f"({order.column}, {listing.id}) {sign} ({order.bound}, {{after_id:String}})")
         bound |= {"after_key": after.key if "Float" in order.bound else int(after.key), "after_id": after.id}
-    sql = statement(
-        "list",
-        columns=", ".join(f.sql for f in listing.fields),
-        table=listing.table,
-        filters=" AND ".join(f"({c})" for c in clauses),
-        sort=order.column,
-        id=listing.id,
-        direction="DESC" if descending else "ASC",
-    )
-    rows = await queries.rows(sql, bound)
+    rows = await queries.rows(_question(listing, clauses, order.column, descending=descending), bound)
     more = len(rows) > limit
     rows = rows[:limit]
     last = rows[-1] if more else None
     cursor = Cursor(sort, order.key(last), last[listing.index("id")]).written() if last else None
     return Page([listing.shape(r) for r in rows], cursor)
+
+
+async def newest(
+    queries: Queries, listing: Listing, clauses: Sequence[str], bound: Mapping[str, Any], limit: int
+) -> list[dict[str, Any]]:
+    """Those for which every clause holds, by the listing's first sort, the greatest first. Raises ``ApiError`` 503."""
+    column = next(iter(listing.sorts.values())).column
+    rows = await queries.rows(_question(listing, clauses, column, descending=True), {**bound, "limit": limit})
+    return [listing.shape(row) for row in rows]
+
+
+def _question(listing: Listing, clauses: Sequence[str], sort: str, *, descending: bool) -> str:
+    return statement(
+        "list",
+        columns=", ".join(f.sql for f in listing.fields),
+        table=listing.table,
+        filters=" AND ".join(f"({c})" for c in clauses),
+        sort=sort,
+        id=listing.id,
+        direction="DESC" if descending else "ASC",
+    )
 
 
 def given(values: Values, listing: Listing) -> dict[str, Any]:

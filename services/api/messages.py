@@ -68,6 +68,7 @@ MISDIRECTED = Text(
 )
 
 UNKNOWN_HOST = Text("主机不存在: {host}", "Unknown host: {host}")
+UNKNOWN_ANOMALY = Text("异常不存在: {id}", "There is no anomaly {id}")
 NO_HOSTS = Text("还没有主机上报数据", "No host has reported yet")
 AMBIGUOUS_HOST = Text(
     "参数 host 必须唯一: 名为 {host} 的主机有多台, 请使用其 id: {ids}",

@@ -223,6 +223,30 @@ class AnomalyShape(Shape):
     evidence: dict[str, str]
 
 
+class AnomalySeries(Shape):
+    metric: str
+    labels: dict[str, str]
+    expected_low: float
+    expected_high: float
+    points: list[tuple[int, float]]
+
+
+class SimilarAnomaly(Shape):
+    id: str
+    started_at: str
+    ended_at: str | None
+    severity: Literal["info", "warning", "critical"]
+    peak_score: float
+    summary: str
+
+
+class AnomalyDetail(AnomalyShape):
+    step: int
+    tier: Literal["raw", "1m", "1h"]
+    series: list[AnomalySeries]
+    similar: list[SimilarAnomaly]
+
+
 class AlertShape(Shape):
     id: str
     fingerprint: str

@@ -78,28 +78,30 @@ def _route(listing: Listing, shape: Any, summary: str, example: Any, reach_ms: i
 
 _WHO = {"host_id": "4f1d2c3b5a69788796a5b4c3d2e1f001", "host": "web-1"}
 
+ANOMALY_EXAMPLE: dict[str, Any] = {
+    "id": "a-1769947200000-4f1d",
+    **_WHO,
+    "labels": {"role": "web"},
+    "state": "open",
+    "finding": "cpu_overload",
+    "severity": "warning",
+    "score": 2.4,
+    "peak_score": 3.1,
+    "started_at": "2026-02-01T12:00:00Z",
+    "updated_at": "2026-02-01T12:00:30Z",
+    "ended_at": None,
+    "summary": "CPU far above what is usual for this host",
+    "contributions": [],
+    "top_processes": [],
+    "evidence": {},
+}
+
 ROUTES = [
     _route(
         ANOMALIES,
         shapes.AnomalyShape,
         "Anomalies, newest first",
-        {
-            "id": "a-1769947200000-4f1d",
-            **_WHO,
-            "labels": {"role": "web"},
-            "state": "open",
-            "finding": "cpu_overload",
-            "severity": "warning",
-            "score": 2.4,
-            "peak_score": 3.1,
-            "started_at": "2026-02-01T12:00:00Z",
-            "updated_at": "2026-02-01T12:00:30Z",
-            "ended_at": None,
-            "summary": "CPU far above what is usual for this host",
-            "contributions": [],
-            "top_processes": [],
-            "evidence": {},
-        },
+        ANOMALY_EXAMPLE,
     ),
     _route(
         ALERTS,
