@@ -26,14 +26,19 @@ _SIMILAR = (
 _TOLD = ("id", "started_at", "ended_at", "severity", "peak_score", "summary")
 
 
-async def detail(
-    queries: Queries, history: History, kept: ClickhouseSettings, anomaly_id: str, now_ms: int
-) -> dict[str, Any]:
-    """Raises ``ApiError``: 404 for one nobody knows, 503 without a store."""
+async def find(queries: Queries, anomaly_id: str) -> dict[str, Any]:
+    """As it is listed. Raises ``ApiError``: 404 for one nobody knows, 503 without a store."""
     found = await listings.newest(queries, ANOMALIES, ["anomaly_id = {id:String}"], {"id": anomaly_id}, 1)
     if not found:
         raise not_found(messages.UNKNOWN_ANOMALY.of(id=anomaly_id[:128]))
-    anomaly = found[0]
+    return found[0]
+
+
+async def detail(
+    queries: Queries, history: History, kept: ClickhouseSettings, anomaly_id: str, now_ms: int
+) -> dict[str, Any]:
+    """Raises as ``find`` does."""
+    anomaly = await find(queries, anomaly_id)
     how = plan(*around(anomaly, now_ms), None, now_ms, kept)
     series = [await _series(history, anomaly["host_id"], what, how) for what in _looked_at(anomaly)]
     asked = {

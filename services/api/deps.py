@@ -11,6 +11,7 @@ from services.api.auth.passwords import Passwords
 from services.api.auth.vault import Vault
 from services.api.broadcast import Hub
 from services.api.dead_letters import DeadLetterOffice
+from services.api.decisions import Decisions
 from services.api.history import History
 from services.api.hosts import Directory, OwnHost
 from services.api.intake import Intake
@@ -41,6 +42,7 @@ class Deps:
     logins: Limiter
     intake: Intake
     dead_letters: DeadLetterOffice
+    decisions: Decisions
     listening: list[str] = field(default_factory=list)
     """Names and addresses this API answers to, once it listens."""
     ready: bool = True
@@ -77,4 +79,5 @@ def make(
         logins=Limiter(settings.api.login_attempts_per_minute),
         intake=Intake(settings),
         dead_letters=DeadLetterOffice(queries, settings),
+        decisions=Decisions(queries, clock),
     )

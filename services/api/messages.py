@@ -68,6 +68,7 @@ MISDIRECTED = Text(
 )
 
 UNKNOWN_HOST = Text("主机不存在: {host}", "Unknown host: {host}")
+NO_FEEDBACK = Text("没有对异常 {id} 的反馈", "Nothing was said of the anomaly {id}")
 UNKNOWN_ANOMALY = Text("异常不存在: {id}", "There is no anomaly {id}")
 NO_HOSTS = Text("还没有主机上报数据", "No host has reported yet")
 AMBIGUOUS_HOST = Text(

@@ -111,8 +111,10 @@ class ApiService:
         self._publisher = self._open_publisher(self._settings)
         await self._publisher.start()
         self.deps.intake.open(self._publisher, self._stored, self._read)
+        self.deps.decisions.open(self._publisher)
         await self._admin.start_unix(admin_socket(self._settings))
         self._follow(self._follow_accounts())
+        self._follow(self._tell_again())
         self.deps.ready = True
 
     async def watch(self) -> None:
@@ -166,6 +168,10 @@ class ApiService:
                 await self.deps.accounts.follow()
             except (ApiError, StoreError) as error:
                 log.debug("accounts could not be read again", extra={"reason": str(error)})
+
+    async def _tell_again(self) -> None:
+        await self.deps.decisions.tell_again()
+        await asyncio.Event().wait()  # done, and not dead
 
     def _bus_trouble(self) -> str | None:
         reached = self._tail is not None and self._tail.lag() < sys.maxsize

@@ -240,11 +240,19 @@ class SimilarAnomaly(Shape):
     summary: str
 
 
+class FeedbackShape(Shape):
+    verdict: Literal["normal", "real"]
+    author: str
+    note: str
+    at: str
+
+
 class AnomalyDetail(AnomalyShape):
     step: int
     tier: Literal["raw", "1m", "1h"]
     series: list[AnomalySeries]
     similar: list[SimilarAnomaly]
+    feedback: FeedbackShape | None
 
 
 class AlertShape(Shape):

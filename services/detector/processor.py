@@ -12,6 +12,7 @@ import msgspec
 
 from services.detector.bank import Bank, Verdict
 from services.detector.features import features
+from services.detector.feedback import Opinions
 from services.detector.judge import Episode, Host, Judge
 from services.detector.limits import Limits
 from services.detector.snapshots import EpisodeFile
@@ -59,7 +60,9 @@ class Processor:
         *,
         max_hosts: int,
         max_future_ms: float,
+        opinions: Opinions | None = None,
     ) -> None:
+        self._opinions = Opinions() if opinions is None else opinions
         self.counters = Counters()
         self._bank = bank
         self._judge = judge
@@ -135,6 +138,7 @@ class Processor:
         if sample.processes:
             self._remember(sample.host_id, sample.processes.top)
         verdict = self._limits.applied(sample.host_id, sample.ts, values, verdict)
+        verdict = self._opinions.applied(sample.host_id, verdict)
         yield _score_line(sample, verdict)
         host = Host(sample.host_id, sample.host, sample.labels)
         for anomaly in self._judge.step(host, sample.ts, verdict, values):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from services.detector.bank import Bank
+from services.detector.feedback import Opinions
 from services.detector.judge import Judge
+from services.detector.listening import Listening
 from services.detector.processor import Processor
 from services.detector.snapshots import EpisodeFile
 from shared.bus import kafka
-from shared.bus.port import Publisher
+from shared.bus.port import Publisher, Tail
 from shared.bus.stream import StreamService, batches, stream_app
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.health import Health
 from shared.runtime.lifecycle import Service
 from shared.runtime.settings import Settings
-from shared.schemas.topics import METRICS
+from shared.schemas.topics import CONTROL, METRICS
 
 BATCH_EVENTS = 2000
 BATCH_SECONDS = 0.6
@@ -22,22 +26,41 @@ BATCH_SECONDS = 0.6
 class Detector:
     name = "detector"
 
-    def __init__(self, processor: Processor, publisher: Publisher, stream: StreamService) -> None:
+    def __init__(
+        self, processor: Processor, publisher: Publisher, stream: StreamService, control: Tail, opinions: Opinions
+    ) -> None:
+        self.opinions = opinions
         self.processor = processor
         self._publisher = publisher
         self._stream = stream
+        self._control = control
+        self._listening = Listening(control, opinions)
+        self._hears: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Raises ``BusError`` where the broker cannot be reached."""
         await self._publisher.start()
         await self.processor.restore()
+        await self._control.start()
+        self._hears = asyncio.create_task(self._listening.run(), name="detector-control")
         await self._stream.start()
 
     async def watch(self) -> None:
-        await self._stream.watch()
+        assert self._hears is not None
+        stream = asyncio.create_task(self._stream.watch())
+        try:
+            done, _ = await asyncio.wait({stream, self._hears}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            stream.cancel()
 
     async def stop(self) -> None:
         await self._stream.stop()
+        await self._control.stop()
+        if self._hears is not None:
+            self._hears.cancel()
+            await asyncio.gather(self._hears, return_exceptions=True)
         await self._publisher.stop()
 
 
@@ -47,6 +70,7 @@ def build(
     clock: Clock | None = None,
     health: Health | None = None,
     publisher: Publisher | None = None,
+    control: Tail | None = None,
     session_timeout: float = 10.0,
 ) -> Service:
     """``session_timeout``: see ``stream_app``; for tests. Raises ``BusError`` (permanent) on Kafka settings that
@@ -54,6 +78,8 @@ def build(
     """
     detector = settings.detector
     publisher = publisher or kafka.publisher(settings.kafka, "lapwing-detector")
+    control = control or kafka.tail(settings.kafka, [CONTROL], "lapwing-detector-control")
+    opinions = Opinions()
     processor = Processor(
         Bank(warmup_seconds=detector.warmup_seconds, max_hosts=detector.max_hosts),
         Judge(threshold=detector.threshold, open_after=detector.open_after, close_after=detector.close_after),
@@ -62,9 +88,10 @@ def build(
         clock or SystemClock(),
         max_hosts=detector.max_hosts,
         max_future_ms=settings.ingest.max_future_seconds * 1000,
+        opinions=opinions,
     )
     app = stream_app(settings, "detector", session_timeout=session_timeout)
     batches(app, [METRICS], BATCH_EVENTS, BATCH_SECONDS, processor.handle)
     if health:
         health.progress["detector"] = processor.stuck
-    return Detector(processor, publisher, StreamService("detector", app))
+    return Detector(processor, publisher, StreamService("detector", app), control, opinions)

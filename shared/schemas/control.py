@@ -41,8 +41,17 @@ class Acknowledgement(Event):
     expires_at: EpochMs | None = None
 
 
+class Meant(Wire):
+    """A metric that an opinion is about, and the values it had: ``low`` to ``high``."""
+
+    metric: Name
+    labels: dict[str, str] = {}
+    low: float
+    high: float
+
+
 class Feedback(Event):
-    """``id`` is the anomaly's ``anomaly_id``."""
+    """``id`` is the anomaly's ``anomaly_id``; ``metrics`` are those that made it one."""
 
     kind: Literal["feedback"] = "feedback"
     id: Annotated[str, Field(min_length=1, max_length=128)]
@@ -50,6 +59,7 @@ class Feedback(Event):
     verdict: Literal["normal", "real"]
     author: Name
     note: Annotated[str, Field(max_length=4096)] = ""
+    metrics: Annotated[list[Meant], Field(max_length=32)] = []
 
 
 def key_of(event: Silence | Acknowledgement | Feedback) -> str:

@@ -1,16 +1,18 @@
-"""One anomaly in detail, out of a real store."""
+"""One anomaly in detail, out of a real store, and what people say of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
 
 from services.api.anomaly import AROUND_LEAST_MS, AROUND_MOST_MS, around
 from services.api.times import iso
+from shared.bus.port import BusError, Receipt
 from shared.runtime.settings import Settings
+from shared.schemas.topics import CONTROL, Topic
 from shared.store.clickhouse import open_store
 from shared.store.port import Store
 from tests.support.api import Api, running_api
@@ -129,3 +131,91 @@ def test_around_it_is_half_of_what_it_lasted(lasted: int, expected: int) -> None
 def test_one_that_lasts_is_shown_until_now_even_by_a_clock_that_is_behind(now: int) -> None:
     start, end = around({"started_at": iso(T0), "ended_at": None}, now)
     assert start < end and end >= T0
+
+
+class Wire:
+    """A bus that can be away."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.told: list[tuple[str, Any]] = []
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def publish(
+        self, topic: Topic, key: str, value: bytes | None, headers: Mapping[str, bytes] | None = None
+    ) -> Receipt:
+        if self.away:
+            raise BusError("the broker is away")
+        assert topic == CONTROL
+        self.told.append((key, value and json.loads(value)))
+        return Receipt(topic.name, 0, len(self.told))
+
+
+@pytest.fixture
+def wire(api: Api) -> Wire:
+    wire = Wire()
+    api.deps.decisions.open(wire)
+    return wire
+
+
+async def say(api: Api, verdict: str, who: str = "operator", **more: Any) -> Any:
+    path = "/api/system/anomalies/a1/feedback/"
+    return await api.data(path, method="POST", who=who, body={"verdict": verdict, **more})
+
+
+async def test_what_is_said_of_it_is_told_with_the_values_its_metrics_had(api: Api, writer: Store, wire: Wire) -> None:
+    low = because_of("disk.percent", mountpoint="/srv") | {"value": 0.5}
+    await put(writer, "landing_anomalies", [anomaly("a1", T0, because_of("cpu.percent"), low)])
+    assert (await api.data("/api/system/anomalies/a1/"))["feedback"] is None
+    said = await say(api, "normal", note="backup")
+    assert (said["verdict"], said["author"], said["note"]) == ("normal", "operator", "backup")
+    ((key, event),) = wire.told
+    assert (key, event["kind"], event["host_id"], event["verdict"]) == ("feedback:a1", "feedback", "h1", "normal")
+    assert event["metrics"] == [
+        {"metric": "cpu.percent", "labels": {}, "low": 1.0, "high": 99.0},
+        {"metric": "disk.percent", "labels": {"mountpoint": "/srv"}, "low": 0.5, "high": 20.0},
+    ]
+    assert (await api.data("/api/system/anomalies/a1/"))["feedback"] == said
+
+
+async def test_it_can_be_said_otherwise_and_taken_back(api: Api, writer: Store, wire: Wire) -> None:
+    await put(writer, "landing_anomalies", [anomaly("a1", T0, because_of("cpu.percent"))])
+    path = "/api/system/anomalies/a1/feedback/"
+    assert (await api.refused(path, method="DELETE", who="operator"))[0] == 404
+    await say(api, "normal")
+    await say(api, "real")
+    assert (await api.data("/api/system/anomalies/a1/"))["feedback"]["verdict"] == "real"
+    await api.data(path, method="DELETE", who="operator")
+    assert (await api.data("/api/system/anomalies/a1/"))["feedback"] is None
+    assert [value and value["verdict"] for _, value in wire.told] == ["normal", "real", None]
+
+
+async def test_only_who_may_act_says_something_and_only_what_there_is(api: Api, writer: Store, wire: Wire) -> None:
+    await put(writer, "landing_anomalies", [anomaly("a1", T0)])
+    path = "/api/system/anomalies/a1/feedback/"
+    assert (await api.refused(path, method="POST", body={"verdict": "normal"}))[0] == 403
+    assert (await api.refused(path, method="DELETE"))[0] == 403
+    status, message = await api.refused(path, method="POST", who="operator", body={"verdict": "odd"})
+    assert status == 422 and "verdict" in message
+    nobodys = path.replace("a1", "a404")
+    assert (await api.refused(nobodys, method="POST", who="operator", body={"verdict": "real"}))[0] == 404
+    assert wire.told == []
+
+
+async def test_what_could_not_be_told_is_kept_and_told_at_the_next_start(
+    api: Api, writer: Store, wire: Wire, fresh_store: Settings
+) -> None:
+    await put(writer, "landing_anomalies", [anomaly("a1", T0), anomaly("a2", T0)])
+    await say(api, "real")
+    await api.data("/api/system/anomalies/a1/feedback/", method="DELETE", who="operator")
+    wire.away = True
+    path = "/api/system/anomalies/a2/feedback/"
+    assert (await api.refused(path, method="POST", who="operator", body={"verdict": "normal"}))[0] == 503
+    async with running_api(fresh_store) as next_run:
+        later = Wire()
+        next_run.deps.decisions.open(later)
+        await next_run.deps.decisions.tell_again()
+    assert [(key, value["verdict"]) for key, value in later.told] == [("feedback:a2", "normal")]

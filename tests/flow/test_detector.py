@@ -16,7 +16,7 @@ from shared.runtime.health import Health
 from shared.runtime.settings import Settings
 from shared.schemas.anomaly import Anomaly, HostScore
 from shared.schemas.codec import BadLine, Decoder
-from shared.schemas.topics import ANOMALIES, METRICS
+from shared.schemas.topics import ANOMALIES, CONTROL, METRICS
 from tests.support.broker import embedded_broker, settings_for
 from tests.support.samples import T0, host_sample
 from tests.support.waiting import eventually
@@ -200,3 +200,34 @@ async def test_its_health_says_when_nothing_can_be_published(tmp_path: Path) -> 
         settings, health = settings_for(broker.address, tmp_path, detector=QUICK), Health()
         async with detecting(settings, health=health):
             assert Health.failures(health.progress) == {}
+
+
+async def test_what_was_called_normal_stays_quiet_until_that_is_taken_back(tmp_path: Path) -> None:
+    opinion = {
+        "kind": "feedback",
+        "event_id": "f1",
+        "ts": T0,
+        "id": "some-anomaly",
+        "host_id": "host-1",
+        "verdict": "normal",
+        "author": "ada",
+        "metrics": [{"metric": "cpu.percent", "low": 0, "high": 100}],
+    }
+    with embedded_broker() as broker:
+        settings = settings_for(broker.address, tmp_path, detector=QUICK)
+        out = publisher(settings.kafka, "api")
+        await out.start()
+        await out.publish(CONTROL, "feedback:some-anomaly", json.dumps(opinion).encode())
+        async with detecting(settings) as detector, said(settings) as events:
+            await eventually(lambda: detector.opinions, within=20)
+            await publish(settings, samples(0, 60, cpu=4))
+            await publish(settings, samples(60, 20, cpu=99))
+            await publish(settings, samples(80, 30, cpu=4))
+            await eventually(lambda: len(scores(events)) == 110, within=20)
+            assert not anomalies(events)
+            await out.publish(CONTROL, "feedback:some-anomaly", None)
+            await eventually(lambda: not detector.opinions, within=20)
+            await publish(settings, samples(110, 20, cpu=99))
+            await publish(settings, samples(130, 30, cpu=4))
+            await eventually(lambda: anomalies(events, "close"), within=20)
+            await out.stop()

@@ -1,22 +1,89 @@
-"""``/api/system/anomalies/{id}/``: one anomaly with its series."""
+"""``/api/system/anomalies/{id}/``: one anomaly with its series, and what people say of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api import shapes
-from services.api.anomaly import detail
+from services.api import messages, shapes, times
+from services.api.anomaly import detail, find
 from services.api.ask import Ask
+from services.api.errors import not_found
 from services.api.responses import ok
 from services.api.route import Route
 from services.api.routes.lists import ANOMALY_EXAMPLE
+from shared.schemas.control import Feedback, Meant
+
+MOST_METRICS = 32
+
+
+class Saying(BaseModel):
+    """``normal``: what is like this is not to be alarmed about on this host. ``real``: it is, and more than before."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    verdict: Literal["normal", "real"]
+    note: Annotated[str, Field(max_length=4096)] = ""
 
 
 async def anomaly(ask: Ask) -> Response:
     ask.query()
     deps = ask.deps
     kept = deps.settings.clickhouse
-    return ok(await detail(deps.queries, deps.history, kept, ask.path("id"), ask.now_ms), ask.language)
+    found = await detail(deps.queries, deps.history, kept, ask.path("id"), ask.now_ms)
+    said = await deps.decisions.of(_key(found["id"]))
+    return ok({**found, "feedback": said and _shape(said)}, ask.language)
+
+
+async def give_feedback(ask: Ask) -> Response:
+    ask.query()
+    saying = await ask.body(Saying)
+    of = await find(ask.deps.queries, ask.path("id"))
+    assert ask.principal is not None
+    event = Feedback(
+        event_id=str(uuid4()),
+        ts=ask.now_ms,
+        id=of["id"],
+        host_id=of["host_id"],
+        verdict=saying.verdict,
+        author=ask.principal.shown,
+        note=saying.note,
+        metrics=[_meant(c) for c in of["contributions"][:MOST_METRICS]],
+    )
+    await ask.deps.decisions.tell(event)
+    return ok(_shape(event.model_dump()), ask.language)
+
+
+async def take_feedback_back(ask: Ask) -> Response:
+    ask.query()
+    key = _key(ask.path("id"))
+    said = await ask.deps.decisions.of(key)
+    if said is None:
+        raise not_found(messages.NO_FEEDBACK.of(id=ask.path("id")[:128]))
+    await ask.deps.decisions.take_back(key)
+    return ok(_shape(said), ask.language)
+
+
+def _key(anomaly_id: str) -> str:
+    return f"feedback:{anomaly_id}"
+
+
+def _meant(contribution: Mapping[str, Any]) -> Meant:
+    value, low, high = (float(contribution[name]) for name in ("value", "expected_low", "expected_high"))
+    return Meant(
+        metric=contribution["metric"], labels=contribution["labels"], low=min(low, value), high=max(high, value)
+    )
+
+
+def _shape(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {"verdict": said["verdict"], "author": said["author"], "note": said["note"], "at": times.iso(said["ts"])}
+
+
+_SAID = {"verdict": "normal", "author": "ada", "note": "the nightly backup", "at": "2026-02-01T12:30:00Z"}
 
 
 ROUTES = [
@@ -51,10 +118,37 @@ ROUTES = [
                     "summary": "CPU far above what is usual for this host",
                 }
             ],
+            "feedback": _SAID,
         },
         description="`series`: the host's score and every metric that contributed, from a while before it began until "
         "a while after it ended, or now. `similar`: the five newest earlier anomalies of this host with the same "
         "finding.",
         refusals=(404, 503),
-    )
+    ),
+    Route(
+        "POST",
+        "/api/system/anomalies/{id}/feedback/",
+        give_feedback,
+        "act",
+        "Say of an anomaly that it was normal, or real",
+        "events",
+        data=shapes.FeedbackShape,
+        example=_SAID,
+        body=Saying,
+        body_example={"verdict": "normal", "note": "the nightly backup"},
+        description="The detector takes it up within seconds, for this host and these metrics: `normal` keeps it quiet "
+        "while they stay where they were, `real` makes it louder. The newest saying about an anomaly counts.",
+        refusals=(404, 503),
+    ),
+    Route(
+        "DELETE",
+        "/api/system/anomalies/{id}/feedback/",
+        take_feedback_back,
+        "act",
+        "Take back what was said of an anomaly",
+        "events",
+        data=shapes.FeedbackShape,
+        example=_SAID,
+        refusals=(404, 503),
+    ),
 ]

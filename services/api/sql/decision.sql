@@ -1,0 +1,1 @@
+SELECT value FROM decisions FINAL WHERE key = {key:String} AND value != ''

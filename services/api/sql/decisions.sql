@@ -1,0 +1,1 @@
+SELECT key, value FROM decisions FINAL WHERE value != '' ORDER BY key
