@@ -16,6 +16,41 @@ from shared.schemas.sample import HostSample
 MAX_OF_A_KIND = 8
 _VIRTUAL = ("lo", "veth", "br-", "docker", "cni", "cali", "flannel", "virbr", "tap", "ifb", "dummy")
 
+WATCHED = (
+    "cpu.percent",
+    "cpu.system",
+    "cpu.iowait",
+    "cpu.steal",
+    "cpu.load1",
+    "memory.percent",
+    "swap.percent",
+    "swap.in_bytes_per_s",
+    "swap.out_bytes_per_s",
+    "pressure.cpu_some_avg10",
+    "pressure.memory_some_avg10",
+    "pressure.io_some_avg10",
+    "processes.count",
+    "processes.threads",
+    "processes.disk_sleep",
+    "processes.zombie",
+    "disk.percent",
+    "disk.inodes_percent",
+    "disk_io.read_bytes_per_s",
+    "disk_io.write_bytes_per_s",
+    "disk_io.utilization_percent",
+    "disk_io.await_ms",
+    "network.recv_bytes_per_s",
+    "network.sent_bytes_per_s",
+    "network.recv_packets_per_s",
+    "network.errors_per_s",
+    "network.drops_per_s",
+    "gpu.load",
+    "gpu.memory_util",
+    "gpu.temperature",
+    "temperature.celsius",
+)
+"""Every metric that ``features`` knows."""
+
 T = TypeVar("T")
 
 
@@ -52,7 +87,7 @@ def features(sample: HostSample) -> dict[str, float]:
         out[f"disk_io.write_bytes_per_s{{{device.device}}}"] = device.write_bytes_per_s
         out[f"disk_io.utilization_percent{{{device.device}}}"] = device.utilization_percent
         out[f"disk_io.await_ms{{{device.device}}}"] = device.await_ms
-    for card in _few(n for n in sample.network or () if not n.interface.startswith(_VIRTUAL)):
+    for card in _few(n for n in sample.network or () if not is_virtual(n.interface)):
         out[f"network.recv_bytes_per_s{{{card.interface}}}"] = card.recv_bytes_per_s
         out[f"network.sent_bytes_per_s{{{card.interface}}}"] = card.sent_bytes_per_s
         out[f"network.recv_packets_per_s{{{card.interface}}}"] = card.recv_packets_per_s
@@ -75,6 +110,11 @@ def split(feature: str) -> tuple[str, dict[str, str]]:
         return name, {}
     metric = BY_NAME.get(name)
     return name, {(metric.label if metric and metric.label else "label"): label.removesuffix("}")}
+
+
+def is_virtual(interface: str) -> bool:
+    """Whether what goes through it goes through another one as well."""
+    return interface.startswith(_VIRTUAL)
 
 
 def _few(entries: Iterable[T] | None) -> Iterable[T]:

@@ -1,0 +1,237 @@
+"""``lapwing replay``: what another configuration of the detector would have said, before it is trusted."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from services.api import times
+from services.replay.compare import Comparison, a_week, compare
+from services.replay.statements import statement
+from shared.runtime import settings as settings_module
+from shared.runtime.arguments import command
+from shared.runtime.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from services.detector.feedback import Opinions
+    from services.replay.run import Episode, Run
+    from shared.store.port import Store
+
+LEAST_LEAD_MS = 3_600_000
+_DETECTOR = f"{settings_module.PREFIX}DETECTOR__"
+_DAY_MS = 86_400_000
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for one."""
+_LEAST_DAYS = 0.5
+"""Of a host: less says nothing about a week."""
+_COLUMNS = ("change", "host_id", "host", "started_at", "ended_at", "finding", "severity", "peak_score", "summary")
+
+
+def register(commands: Any) -> None:
+    replay = command(
+        commands,
+        "replay",
+        "run stored history through the detector, as it is and as another configuration would have it",
+        "lapwing replay --from now-7d --config new.yaml",
+        _replay,
+    )
+    replay.add_argument(
+        "--from", dest="start", required=True, metavar="TIME", help="as 2026-01-31T12:00:00Z, or now-7d"
+    )
+    replay.add_argument("--to", dest="end", default="now", metavar="TIME", help="default: now")
+    replay.add_argument("--host", action="append", default=[], help="name or id; repeatable (default: all)")
+    replay.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="a settings file whose `detector:` is compared with what is in force; without it, what is in force is "
+        "compared with what was said at the time",
+    )
+    replay.add_argument("--csv", metavar="FILE", type=Path, help="also write every anomaly there")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Epoch milliseconds."""
+
+    start: int
+    end: int
+    hosts: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    comparison: Comparison
+    hosts: int
+    samples: int
+    host_days: float
+    seconds: float
+
+
+def _replay(settings: Settings, arguments: argparse.Namespace) -> int:
+    now = round(time.time() * 1000)
+    wish = Wish(_moment("--from", arguments.start, now), _moment("--to", arguments.end, now), arguments.host)
+    if wish.start >= wish.end:
+        raise SettingsError("--from must be earlier than --to")
+    other = _other(arguments.config) if arguments.config else None
+    outcome = asyncio.run(_compared(settings, other, wish))
+    names = ("in force", arguments.config.name) if arguments.config else ("as told", "in force")
+    print(report(outcome, *names))
+    if arguments.csv:
+        _write(arguments.csv, outcome.comparison)
+    return 0
+
+
+def _moment(name: str, text: str, now: int) -> int:
+    try:
+        return times.moment(text, now)
+    except ValueError:
+        raise SettingsError(
+            f"{name}: {text!r} is no time; 2026-01-31T12:00:00Z, epoch milliseconds, or now-6h"
+        ) from None
+
+
+def _other(file: Path) -> Settings:
+    """What is in force, with the file's own settings for the detector, which the environment must not hide."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_DETECTOR)}
+    return settings_module.load(kept | {f"{settings_module.PREFIX}CONFIG": str(file)})
+
+
+async def _compared(settings: Settings, other: Settings | None, wish: Wish) -> Outcome:
+    """Raises ``StoreError``."""
+    from services.replay.run import Run
+    from services.replay.stored import hosts
+    from shared.store.clickhouse import open_store
+
+    store = await open_store(settings, "replay")
+    try:
+        opinions = await _opinions(store)
+        runs = [Run(s.detector, opinions, wish.start) for s in (settings, other) if s is not None]
+        watched = await hosts(store, wish.hosts)
+        if unknown := [h for h in wish.hosts if h not in {name for w in watched for name in (w.host_id, w.name)}]:
+            raise SettingsError(f"--host: nobody called {unknown[0]!r} is in the store")
+        lead = max(LEAST_LEAD_MS, *(round(s.detector.warmup_seconds * 1000) for s in (settings, other) if s))
+        began = time.monotonic()
+        samples, host_days = await _run(store, runs, watched, wish, lead)
+        after = runs[-1].episodes
+        before = runs[0].episodes if other else await _told(store, wish, {h.host_id for h in watched})
+        return Outcome(compare(before, after), len(watched), samples, host_days, time.monotonic() - began)
+    finally:
+        await store.close()
+
+
+async def _run(store: Store, runs: Sequence[Run], watched: Sequence[Any], wish: Wish, lead: int) -> tuple[int, float]:
+    """How many samples there were, and over how many days of hosts that have any."""
+    from services.replay.stored import readings
+
+    samples, counted_ms = 0, 0
+    show = _Progress(len(watched) * (wish.end - wish.start + lead))
+    for number, host in enumerate(watched):
+        first = last = None
+        async for piece in readings(store, host.host_id, max(0, wish.start - lead), wish.end):
+            for run in runs:
+                run.take(host, piece)
+            samples += len(piece)
+            if counted := [r.ts_ms for r in piece if r.ts_ms >= wish.start]:
+                first, last = counted[0] if first is None else first, counted[-1]
+            done = (piece[-1].ts_ms if piece else wish.start - lead) - (wish.start - lead)
+            show(number * (wish.end - wish.start + lead) + done, host.name)
+        counted_ms += last - first if first is not None and last is not None else 0
+    show.end()
+    return samples, counted_ms / _DAY_MS
+
+
+async def _opinions(store: Store) -> Opinions:
+    from services.detector.feedback import Opinions
+    from shared.schemas.codec import BadLine, Decoder
+    from shared.schemas.control import Feedback
+
+    opinions = Opinions()
+    decoder = Decoder(Feedback)
+    for (value,) in await store.query(statement("opinions")):
+        for event in decoder.lines(value.encode()):
+            if not isinstance(event, BadLine):
+                opinions.take(event)
+    return opinions
+
+
+async def _told(store: Store, wish: Wish, host_ids: set[str]) -> list[Episode]:
+    from services.replay.run import Episode
+
+    rows = await store.query(statement("told"), {"from": wish.start, "to": wish.end})
+    return [Episode(*row) for row in rows if row[0] in host_ids]
+
+
+class _Progress:
+    """A line on a terminal; nothing elsewhere."""
+
+    def __init__(self, whole: int) -> None:
+        self._whole = max(1, whole)
+        self._shown = sys.stderr.isatty()
+        self._last = -1
+
+    def __call__(self, done: int, what: str) -> None:
+        percent = min(100, 100 * done // self._whole)
+        if self._shown and percent != self._last:
+            self._last = percent
+            bar = "#" * (percent // 4)
+            print(f"\r{bar:<25} {percent:3} %  {what[:40]:<40}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._shown:
+            print(f"\r{'':<75}\r", end="", file=sys.stderr, flush=True)
+
+
+def report(outcome: Outcome, before: str, after: str) -> str:
+    """What a person reads."""
+    compared, days = outcome.comparison, outcome.host_days
+    lines = [
+        f"{outcome.samples} samples of {outcome.hosts} host(s), {days:.2f} host-days, in {outcome.seconds:.1f} s",
+        "",
+        f"{'':<26}{before[:18]:>20}{after[:18]:>20}",
+        _row("anomalies", len(compared.before), len(compared.after)),
+    ]
+    for severity in ("critical", "warning", "info"):
+        counts = [sum(e.severity == severity for e in side) for side in (compared.before, compared.after)]
+        lines.append(_row(f"  {severity}", *counts))
+    weekly = [f"{a_week(side, days):.1f}" if days >= _LEAST_DAYS else "-" for side in (compared.before, compared.after)]
+    lines += [_row("anomalies a host and week", *weekly), _row("gained", "", len(compared.gained))]
+    lines.append(_row("lost", "", len(compared.lost)))
+    for name, episodes in (("gained", compared.gained), ("lost", compared.lost)):
+        lines += ["", f"{name}:", *map(_line, episodes)] if episodes else []
+    return "\n".join(lines)
+
+
+def _row(name: str, before: object, after: object) -> str:
+    return f"{name:<26}{before!s:>20}{after!s:>20}"
+
+
+def _line(episode: Episode) -> str:
+    lasted = "still open" if episode.ended_ms is None else f"{(episode.ended_ms - episode.started_ms) / 1000:.0f} s"
+    return (
+        f"  {times.iso(episode.started_ms)}  {lasted:>10}  {episode.severity:<8}  {episode.peak_score:5.2f}  "
+        f"{episode.summary or episode.finding}"
+    )
+
+
+def _write(file: Path, compared: Comparison) -> None:
+    try:
+        with file.open("w", newline="", encoding="utf-8") as out:
+            table = csv.writer(out)
+            table.writerow(_COLUMNS)
+            for change in ("kept", "gained", "lost"):
+                for e in getattr(compared, change):
+                    ended = "" if e.ended_ms is None else times.iso(e.ended_ms)
+                    started = times.iso(e.started_ms)
+                    row = (change, e.host_id, e.host, started, ended, e.finding, e.severity, e.peak_score, e.summary)
+                    table.writerow(["'" + v if isinstance(v, str) and v.startswith(_FORMULA) else v for v in row])
+    except OSError as error:
+        raise SettingsError(f"--csv: cannot write {str(file)!r}: {error.strerror}") from None

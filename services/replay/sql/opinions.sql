@@ -1,0 +1,3 @@
+SELECT value
+FROM decisions FINAL
+WHERE startsWith(key, 'feedback:') AND value != ''
