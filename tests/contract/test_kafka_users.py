@@ -22,7 +22,10 @@ from shared.runtime.settings import KafkaSettings, Settings
 from shared.schemas.topics import ALL_TOPICS, CONTROL, LOGS, METRICS, Topic
 from shared.store.clickhouse import open_store
 from tests.support.secured_kafka import SecuredKafka
+from tests.support.store import empty_store, fresh_store
 from tests.support.waiting import eventually
+
+__all__ = ["empty_store", "fresh_store"]
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -215,7 +218,7 @@ rules:
 
 
 async def test_every_service_does_its_work_with_its_own_rights_and_no_others(
-    secured_kafka: SecuredKafka, lapwing: Lapwing, tmp_path: Path
+    secured_kafka: SecuredKafka, lapwing: Lapwing, fresh_store: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "rules.yaml").write_text(RULES)
     started: list[Service] = []
@@ -227,6 +230,7 @@ async def test_every_service_does_its_work_with_its_own_rights_and_no_others(
             settings = Settings.model_validate(
                 {
                     "data_dir": tmp_path,
+                    "clickhouse": fresh_store.clickhouse,
                     "kafka": settings_of(printed),
                     "api": {"port": 0},
                     "alerter": {"rules": tmp_path / "rules.yaml"},
