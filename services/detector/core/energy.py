@@ -38,8 +38,8 @@ class Energy:
         """The mean square of the whitened deviations (n,), missing ones as 0; about 1 on an ordinary event."""
         whiten = self.arrays["whiten"]
         k = whiten.shape[0]
-        w = whiten @ deviations[:k]
-        return float(w @ w) / max(k, 1)
+        w: Floats = whiten @ deviations[:k]
+        return float(w.dot(w)) / max(k, 1)
 
     def learn(self, dt_s: float, deviations: Floats) -> None:
         covariance = self.arrays["covariance"]
