@@ -78,7 +78,7 @@ class Baseline:
         for hour, share in ((low, 1.0 - part), (high, part)):
             weight = share * dt_s
             visited = a["visited"][hour][index]
-            pace = np.maximum(_rate(weight, c.profile_half_life_s), 0.5 * weight / (visited + weight + 0.5 * HOUR))
+            pace = np.maximum(_rate(weight, c.profile_half_life_s), weight / (visited + weight + 0.5 * HOUR))
             a["daily"][hour, index] += pace * taken
             a["weekly"][kind, hour, index] += 0.3 * pace * taken
             a["visited"][hour, index] = visited + weight

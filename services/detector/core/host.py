@@ -92,7 +92,8 @@ class HostCore:
             shifted = base.learn(at_s, dt_s, index, values, expected, spread)
             self._energy.learn(dt_s, deviations)
             self._trees.learn(dt_s, place)
-            self._level.learn(dt_s, raw)
+            if not warming_up:
+                self._level.learn(dt_s, raw)
             self._hour += (1.0 - math.exp(-dt_s / c.hour_s)) * (now - self._hour)
             page = not warming_up and self._paging.decide(dt_s, score)
             self._first_ms = ts_ms if self._first_ms is None else self._first_ms

@@ -6,7 +6,7 @@ import math
 
 from services.detector.core.config import HOUR, CoreConfig
 
-_UP_PER_HOUR = 0.5
+_UP_PER_HOUR = 1.0
 _FLOOR = 0.15
 
 
@@ -25,7 +25,7 @@ class Level:
         up = _UP_PER_HOUR * dt_s / HOUR
         above = math.log(raw + _TINY) > self.log
         self.log += up * self._quantile if above else -up * (1.0 - self._quantile)
-        self.log = min(max(self.log, math.log(_FLOOR)), 3.0)
+        self.log = min(max(self.log, math.log(_FLOOR)), 1.5)
 
 
 _TINY = 1e-6
