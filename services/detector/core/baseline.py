@@ -48,15 +48,22 @@ class Baseline:
         second = a["daily"][high] + a["weekly"][kind, high]
         expected = a["level"] + (1.0 - part) * first + part * second
         spread = np.maximum(1.25 * a["spread"], 0.01 * a["size"] + _TINY)
-        return expected[index], spread[index]
+        where = self._where(index)
+        return expected[where], spread[where]
+
+    def _where(self, index: Index) -> Index | slice:
+        """All of them as a slice: views, at a third of the price of an index."""
+        whole = len(index) == self.width and bool((index[1:] > index[:-1]).all())
+        return slice(None) if whole else index
 
     def ready(self, index: Index) -> NDArray[np.bool_]:
         return self.arrays["events"][index] >= _FIRST
 
-    def learn(self, at_s: float, dt_s: float, index: Index, values: Floats, expected: Floats, spread: Floats) -> Index:
+    def learn(self, at_s: float, dt_s: float, places: Index, values: Floats, expected: Floats, spread: Floats) -> Index:
         """Move towards ``values``, by no more than the clip; returns the slots whose level was moved at once."""
         a, c = self.arrays, self._config
         error = values - expected
+        index = self._where(places)
         events = a["events"][index]
         young = events < _FIRST
         reach = np.where(young, np.inf, c.clip * spread)
@@ -70,9 +77,9 @@ class Baseline:
         self._learn_profile(at_s, dt_s, index, np.where(young, 0.0, taken))
         a["events"][index] = events + 1.0
         a["seen"][index] = at_s
-        return self._relevel(dt_s, index, error, spread, young)
+        return places[self._relevel(dt_s, index, error, spread, young)]
 
-    def _learn_profile(self, at_s: float, dt_s: float, index: Index, taken: Floats) -> None:
+    def _learn_profile(self, at_s: float, dt_s: float, index: Index | slice, taken: Floats) -> None:
         a, c = self.arrays, self._config
         low, high, part, kind = _place(at_s)
         for hour, share in ((low, 1.0 - part), (high, part)):
@@ -83,7 +90,9 @@ class Baseline:
             a["weekly"][kind, hour, index] += 0.3 * pace * taken
             a["visited"][hour, index] = visited + weight
 
-    def _relevel(self, dt_s: float, index: Index, error: Floats, spread: Floats, young: NDArray[np.bool_]) -> Index:
+    def _relevel(
+        self, dt_s: float, index: Index | slice, error: Floats, spread: Floats, young: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
         """``lean``: signed seconds a metric has been on one side; it drains three times as fast as it fills."""
         a, c = self.arrays, self._config
         lean = a["lean"][index]
@@ -96,7 +105,7 @@ class Baseline:
         a["level"][index] += np.where(moved, mean, 0.0)
         a["lean"][index] = np.where(moved, 0.0, lean)
         a["lean_mean"][index] = np.where(moved, 0.0, mean)
-        return index[moved]
+        return moved
 
 
 def _rate(dt_s: float, half_life_s: float) -> float:

@@ -39,7 +39,7 @@ class Energy:
         whiten = self.arrays["whiten"]
         k = whiten.shape[0]
         w: Floats = whiten @ deviations[:k]
-        return float(np.dot(w, w)) / max(k, 1)
+        return float(np.dot(w, w) / max(k, 1))
 
     def learn(self, dt_s: float, deviations: Floats) -> None:
         covariance = self.arrays["covariance"]

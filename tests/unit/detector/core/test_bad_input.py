@@ -92,12 +92,12 @@ def test_a_clock_that_jumps_back_is_scored_and_learned_again_when_it_has_caught_
     assert core.state() != before
 
 
-def test_a_counter_reset_and_a_host_that_is_another_settle_within_a_day() -> None:
+def test_a_counter_reset_and_a_host_that_is_another_settle_in_three_days() -> None:
     core = HostCore()
     for ts in times(72):
         core.observe(ts, quiet(ts))
     now = START_MS + 72 * HOUR_MS
     assert core.observe(now, dict.fromkeys(quiet(now), 0.0)).score > 1
-    for ts in times(30, start_ms=now + 1):
+    for ts in times(72, start_ms=now + 1):
         last = core.observe(ts, {name: 3 * value for name, value in quiet(ts).items()})
     assert last.score < 1.5
