@@ -19,7 +19,7 @@ class CoreConfig:
     spread_half_life_s: float = 2 * DAY
     clip: float = 3.5  # how much of a deviation is learned
     dead_zone: float = 3.0
-    cap: float = 12.0
+    cap: float = 7.0
     top3_weight: float = 0.1
     hour_weight: float = 2.0
     hour_s: float = HOUR
@@ -28,7 +28,7 @@ class CoreConfig:
     covariance_metrics: int = 128  # the first that were seen; it is squared
     trees_every_s: float = MINUTE
     trees_weight: float = 1.0
-    relevel_after_s: float = 12 * HOUR
+    relevel_after_s: float = 6 * HOUR
     relevel_beyond: float = 3.0
     warm_up_s: float = 6 * HOUR
     gap_s: float = 10 * MINUTE  # no single event stands for more time than this
