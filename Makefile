@@ -82,3 +82,10 @@ image: ## build the images lapwing:server and lapwing:agent (needs docker; BASE=
 .PHONY: clean
 clean: ## remove what was built; your data/ stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+DETECTION ?= ../shared/detection
+
+.PHONY: bench-detection
+bench-detection: $(STAMP) ## judge the detector's core on labelled public data (in DETECTION=…; ARGS= for the evaluator)
+	@test -f $(DETECTION)/evaluate.py || { echo "The evaluation rig is not in $(DETECTION). Say where: make bench-detection DETECTION=<folder>"; exit 1; }
+	@PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python $(DETECTION)/evaluate.py benchmarks.detection.adapter:make $(ARGS)

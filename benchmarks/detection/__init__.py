@@ -1,0 +1,1 @@
+"""The shipped detector in the interface of the shared evaluation rig."""

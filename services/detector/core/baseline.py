@@ -1,0 +1,119 @@
+"""What each metric of a host usually is at this time of day: a slow level, a daily profile, a usual deviation."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.detector.core.config import DAY, HOUR, CoreConfig
+
+Floats = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+HOURS = 24
+_FIRST = 20  # events of a metric before its deviations mean anything
+_TINY = 1e-9
+
+
+class Baseline:
+    """Arrays over metrics (n): level, spread, events; profiles (24, n) and (2, 24, n) for working days and weekends."""
+
+    def __init__(self, config: CoreConfig) -> None:
+        self._config = config
+        self.arrays: dict[str, Floats] = {
+            **{name: np.zeros(0) for name in ("level", "spread", "size", "events", "seen", "lean", "lean_mean")},
+            "daily": np.zeros((HOURS, 0)),
+            "weekly": np.zeros((2, HOURS, 0)),
+            "visited": np.zeros((HOURS, 0)),
+        }
+
+    @property
+    def width(self) -> int:
+        return int(self.arrays["level"].shape[0])
+
+    def widen(self, count: int) -> None:
+        """Room for ``count`` more metrics."""
+        for name, a in self.arrays.items():
+            self.arrays[name] = np.concatenate([a, np.zeros((*a.shape[:-1], count))], axis=-1)
+
+    def forget(self, slot: int) -> None:
+        for a in self.arrays.values():
+            a[..., slot] = 0.0
+
+    def expect(self, at_s: float, index: Index) -> tuple[Floats, Floats]:
+        """The expected value and the usual deviation of the metrics in ``index``, in their own units."""
+        a = self.arrays
+        low, high, part, kind = _place(at_s)
+        first = a["daily"][low] + a["weekly"][kind, low]
+        second = a["daily"][high] + a["weekly"][kind, high]
+        expected = a["level"] + (1.0 - part) * first + part * second
+        spread = np.maximum(1.25 * a["spread"], 0.01 * a["size"] + _TINY)
+        where = self._where(index)
+        return expected[where], spread[where]
+
+    def _where(self, index: Index) -> Index | slice:
+        """All of them as a slice: views, at a third of the price of an index."""
+        whole = len(index) == self.width and bool((index[1:] > index[:-1]).all())
+        return slice(None) if whole else index
+
+    def ready(self, index: Index) -> NDArray[np.bool_]:
+        return self.arrays["events"][index] >= _FIRST
+
+    def learn(self, at_s: float, dt_s: float, places: Index, values: Floats, expected: Floats, spread: Floats) -> Index:
+        """Move towards ``values``, by no more than the clip; returns the slots whose level was moved at once."""
+        a, c = self.arrays, self._config
+        error = values - expected
+        index = self._where(places)
+        events = a["events"][index]
+        young = events < _FIRST
+        reach = np.where(young, np.inf, c.clip * spread)
+        taken = np.clip(error, -reach, reach)
+        fresh = 1.0 / (events + 1.0)
+        a["level"][index] += np.where(young, fresh, _rate(dt_s, c.offset_half_life_s)) * taken
+        pace = np.where(young, fresh, _rate(dt_s, c.spread_half_life_s))
+        off = np.where(events == 0, 0.0, np.abs(taken))
+        a["spread"][index] += pace * (off - a["spread"][index])
+        a["size"][index] += pace * (np.minimum(np.abs(values), a["size"][index] + np.abs(taken)) - a["size"][index])
+        self._learn_profile(at_s, dt_s, index, np.where(young, 0.0, taken))
+        a["events"][index] = events + 1.0
+        a["seen"][index] = at_s
+        return places[self._relevel(dt_s, index, error, spread, young)]
+
+    def _learn_profile(self, at_s: float, dt_s: float, index: Index | slice, taken: Floats) -> None:
+        a, c = self.arrays, self._config
+        low, high, part, kind = _place(at_s)
+        for hour, share in ((low, 1.0 - part), (high, part)):
+            weight = share * dt_s
+            visited = a["visited"][hour][index]
+            pace = np.maximum(_rate(weight, c.profile_half_life_s), weight / (visited + weight + 0.5 * HOUR))
+            a["daily"][hour, index] += pace * taken
+            a["weekly"][kind, hour, index] += 0.3 * pace * taken
+            a["visited"][hour, index] = visited + weight
+
+    def _relevel(
+        self, dt_s: float, index: Index | slice, error: Floats, spread: Floats, young: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """``lean``: signed seconds a metric has been on one side; it drains three times as fast as it fills."""
+        a, c = self.arrays, self._config
+        lean = a["lean"][index]
+        side = np.where(np.abs(error) > c.relevel_beyond * spread, np.sign(error), 0.0) * ~young
+        same = (side != 0) & (side * lean >= 0)
+        lean = np.where(same, lean + side * dt_s, np.sign(lean) * np.maximum(np.abs(lean) - 3 * dt_s, 0.0))
+        mean = a["lean_mean"][index]
+        mean = np.where(same, mean + _rate(dt_s, HOUR) * (error - mean), np.where(lean == 0, 0.0, mean))
+        moved = np.abs(lean) >= c.relevel_after_s
+        a["level"][index] += np.where(moved, mean, 0.0)
+        a["lean"][index] = np.where(moved, 0.0, lean)
+        a["lean_mean"][index] = np.where(moved, 0.0, mean)
+        return moved
+
+
+def _rate(dt_s: float, half_life_s: float) -> float:
+    return float(1.0 - 2.0 ** (-dt_s / half_life_s))
+
+
+def _place(at_s: float) -> tuple[int, int, float, int]:
+    """The two hours of the day this instant lies between, how far, and 1 on a weekend (UTC)."""
+    hour = (at_s % DAY) / HOUR - 0.5
+    low = int(np.floor(hour))
+    return low % HOURS, (low + 1) % HOURS, hour - low, int((at_s // DAY + 3) % 7 >= 5)

@@ -1,0 +1,185 @@
+"""One host: score what comes, then learn from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.detector.core import saved
+from services.detector.core.baseline import Baseline
+from services.detector.core.config import CoreConfig
+from services.detector.core.energy import Energy
+from services.detector.core.level import Level
+from services.detector.core.paging import Paging
+from services.detector.core.slots import Slots
+from services.detector.core.trees import Trees
+
+_LISTED = 5
+_MATTERS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """``share`` of the whole deviation, 0..1; ``low`` and ``high`` bound what was expected."""
+
+    metric: str
+    share: float
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``score``: 0..1 normal, above 1 anomalous. ``metrics``: the same scale for each metric that matters.
+    ``shifted``: metrics whose level was moved at this event, after hours on one side.
+    """
+
+    score: float
+    page: bool = False
+    warming_up: bool = True
+    contributions: tuple[Contribution, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    shifted: tuple[str, ...] = ()
+
+
+class HostCore:
+    """Not shared between threads. A late or repeated event is scored and not learned."""
+
+    def __init__(self, config: CoreConfig | None = None) -> None:
+        self._config = config or CoreConfig()
+        self._clear()
+
+    def _clear(self) -> None:
+        c = self._config
+        self._slots = Slots(c.max_metrics)
+        self._baseline, self._energy, self._trees = Baseline(c), Energy(c), Trees(c)
+        self._level, self._paging = Level(c), Paging(c)
+        self._first_ms: int | None = None
+        self._last_ms = 0
+        self._hour = 0.0
+
+    def observe(self, ts_ms: int, features: Mapping[str, float]) -> Verdict:
+        """``ts_ms``: the event's time. Values that are not finite count as missing; nothing a host sends raises."""
+        c, base = self._config, self._baseline
+        late = self._first_ms is not None and ts_ms <= self._last_ms
+        if not late:
+            self._seat(features)
+        index, values = self._slots.read(features)
+        if not len(index):
+            return Verdict(0.0)
+        at_s = ts_ms / 1000.0
+        dt_s = 1.0 if self._first_ms is None else min(max((ts_ms - self._last_ms) / 1000.0, 0.0), c.gap_s)
+        expected, spread = base.expect(at_s, index)
+        ready = base.ready(index)
+        z = np.where(ready, (values - expected) / spread, 0.0)
+        excess = np.clip(np.abs(z) - c.dead_zone, 0.0, c.cap)
+        deviations = np.zeros(base.width)
+        deviations[index] = np.clip(z, -c.clip, c.clip)
+        now = _evidence(excess, c.top3_weight)
+        energy = self._energy.of(deviations)
+        rare, place = self._trees.of(deviations)
+        raw = (now + c.hour_weight * self._hour) * math.sqrt(0.1 + energy) * (1.0 + c.trees_weight * rare)
+        score = self._level.of(raw)
+        warming_up = self._first_ms is None or ts_ms - self._first_ms < 1000.0 * c.warm_up_s
+        shifted: NDArray[np.intp] = index[:0]
+        page = False
+        if not late:
+            shifted = base.learn(at_s, dt_s, index, values, expected, spread)
+            self._energy.learn(dt_s, deviations)
+            self._trees.learn(dt_s, place)
+            if not warming_up:
+                self._level.learn(dt_s, raw)
+            self._hour += (1.0 - math.exp(-dt_s / c.hour_s)) * (now - self._hour)
+            page = not warming_up and self._paging.decide(dt_s, score)
+            self._first_ms = ts_ms if self._first_ms is None else self._first_ms
+            self._last_ms = ts_ms
+        names = self._slots.names
+        contributions, metrics = self._explain(index, values, expected, spread, z, excess)
+        return Verdict(score, page, warming_up, contributions, metrics, tuple(names[i] for i in shifted.tolist()))
+
+    def _seat(self, features: Mapping[str, float]) -> None:
+        replaced, added = self._slots.place(features, self._baseline.arrays["seen"])
+        for slot in replaced:
+            self._baseline.forget(slot)
+            self._energy.forget(slot)
+        if added:
+            self._baseline.widen(added)
+            self._energy.widen(added)
+
+    def _explain(
+        self,
+        index: NDArray[np.intp],
+        values: NDArray[np.float64],
+        expected: NDArray[np.float64],
+        spread: NDArray[np.float64],
+        z: NDArray[np.float64],
+        excess: NDArray[np.float64],
+    ) -> tuple[tuple[Contribution, ...], dict[str, float]]:
+        names, edge = self._slots.names, self._config.dead_zone
+        total = float(excess.sum())
+        if total <= 0.0:
+            return (), {}
+        order = np.argsort(-excess, kind="stable")[:_LISTED].tolist()
+        named = []
+        for i in order:
+            if excess[i] > 0.0:
+                middle, reach = float(expected[i]), edge * float(spread[i])
+                share = float(excess[i]) / total
+                named.append(Contribution(names[index[i]], share, float(values[i]), middle - reach, middle + reach))
+        scale = 2.0 * edge  # a metric is anomalous at twice the dead zone
+        metrics = {names[index[i]]: min(abs(float(z[i])), 100.0) / scale for i in order if excess[i] > _MATTERS}
+        return tuple(named), metrics
+
+    def state(self) -> bytes:
+        """All there is to continue from, bit for bit."""
+        masses, counter, first = self._trees.masses()
+        numbers = {
+            "first_ms": self._first_ms if self._first_ms is not None else -1,
+            "last_ms": self._last_ms,
+            "hour": self._hour,
+            "held": self._paging.held,
+            "threshold": self._paging.threshold,
+            "level": self._level.log,
+            "since_s": self._energy.since_s,
+            "learned_s": self._energy.learned_s,
+            "waited_s": self._trees.waited_s,
+            "counter": counter,
+            "first_window": int(first),
+        }
+        return saved.pack(self._slots.names, numbers, {**self._arrays(), "masses": masses})
+
+    def restore(self, data: bytes) -> None:
+        """Raises ValueError, and changes nothing, when ``data`` is not a state of this version."""
+        names, numbers, arrays = saved.unpack(data, self._config.max_metrics)
+        fresh = HostCore(self._config)
+        fresh._slots = Slots(self._config.max_metrics, names)
+        fresh._baseline.widen(len(names))
+        fresh._energy.widen(len(names))
+        saved.same_shapes(arrays, fresh._arrays() | {"masses": fresh._trees.masses()[0]})
+        for owner in (fresh._baseline.arrays, fresh._energy.arrays):
+            owner.update({name: arrays[name] for name in owner})
+        try:
+            fresh._trees.put_masses(arrays["masses"], int(numbers["counter"]), bool(numbers["first_window"]))
+            first_ms = int(numbers["first_ms"])
+            fresh._first_ms = first_ms if first_ms >= 0 else None
+            fresh._last_ms, fresh._hour = int(numbers["last_ms"]), float(numbers["hour"])
+            fresh._paging.held, fresh._paging.threshold = float(numbers["held"]), float(numbers["threshold"])
+            fresh._level.log = float(numbers["level"])
+            fresh._energy.since_s, fresh._energy.learned_s = float(numbers["since_s"]), float(numbers["learned_s"])
+            fresh._trees.waited_s = float(numbers["waited_s"])
+        except KeyError as missing:
+            raise ValueError(f"the detector's state lacks {missing}") from missing
+        self.__dict__.update(fresh.__dict__)
+
+    def _arrays(self) -> dict[str, NDArray[np.float64]]:
+        return {**self._baseline.arrays, **self._energy.arrays}
+
+
+def _evidence(excess: NDArray[np.float64], top3_weight: float) -> float:
+    top = np.partition(excess, -3)[-3:] if len(excess) > 3 else excess
+    return float(excess.sum()) / len(excess) + top3_weight * float(top.sum()) / len(top)
