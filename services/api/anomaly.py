@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from services.api import listings, messages, times
+from services.api import listings, messages
 from services.api.errors import not_found
 from services.api.history import History
 from services.api.history_plan import Plan, plan
 from services.api.listings import ANOMALIES
 from services.api.queries import Queries
+from shared.runtime import times
 from shared.runtime.settings import ClickhouseSettings
 from shared.schemas.metrics import BY_NAME
 

@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.api import messages, times
+from services.api import messages
 from services.api.errors import ApiError, conflict, not_found, unavailable
 from services.api.queries import Queries
 from services.api.statements import statement
 from shared.bus.kafka import publisher
 from shared.bus.port import BusError, Publisher
+from shared.runtime import times
 from shared.runtime.settings import Settings
 from shared.schemas.topics import EVENT_TOPICS
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from services.api import messages, times
+from services.api import messages
 from services.api.errors import unprocessable
+from shared.runtime import times
 from shared.runtime.settings import ClickhouseSettings
 
 Tier = Literal["raw", "1m", "1h"]

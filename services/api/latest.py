@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from services.api import messages, parameters, times, views
+from services.api import messages, parameters, views
 from services.api.ask import Ask
 from services.api.deps import Deps
 from services.api.errors import ApiError, not_found
@@ -16,6 +16,7 @@ from services.api.live import HostState, Reading
 from services.api.messages import Language
 from services.api.parameters import AT, HOST, Parameter, Values
 from services.api.responses import encoded, ok, ok_bytes
+from shared.runtime import times
 
 LIMIT = parameters.whole_number("limit", "At most so many processes.", 1, 1000, 20)
 SORT_BY = parameters.one_of("sort_by", "What to sort by, the greatest first.", views.SORTS, views.SORTS[0])

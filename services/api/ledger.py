@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from services.api import times
 from services.api.errors import ApiError
 from services.api.queries import Queries
 from services.api.statements import statement
+from shared.runtime import times
 from shared.runtime.clock import Clock
 from shared.store.ledger import FLEET, fleet_span
 from shared.store.port import StoreError

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from services.api import parameters, times
+from services.api import parameters
 from services.api.paging import Cursor
 from services.api.parameters import Parameter, Repeated, Values
 from services.api.queries import Queries
 from services.api.statements import statement
+from shared.runtime import times
 
 
 def _plain(value: Any) -> Any:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar, cast
 from urllib.parse import parse_qsl
 
-from services.api import messages, times
+from services.api import messages
 from services.api.errors import bad_parameter, unprocessable
 from services.api.messages import Text
+from shared.runtime import times
 
 T = TypeVar("T")
 MOST_FIELDS = 200

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.api import messages, times
+from services.api import messages
 from services.api.messages import Language
+from shared.runtime import times
 
 SORTS = ("cpu_percent", "memory_percent", "create_time")
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.api import times
 from services.replay.compare import Comparison, a_week, compare
 from services.replay.statements import statement
 from shared.runtime import settings as settings_module
+from shared.runtime import times
 from shared.runtime.arguments import command
 from shared.runtime.settings import Settings, SettingsError
 

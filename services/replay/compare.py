@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from services.replay.run import Episode
+if TYPE_CHECKING:
+    from services.replay.run import Episode
 
 NEAR_MS = 60_000
 """Episodes of a host that are no further apart are about the same thing."""

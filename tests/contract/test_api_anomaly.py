@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from services.api.anomaly import AROUND_LEAST_MS, AROUND_MOST_MS, around
-from services.api.times import iso
 from shared.bus.port import BusError, Receipt
 from shared.runtime.settings import Settings
+from shared.runtime.times import iso
 from shared.schemas.topics import CONTROL, Topic
 from shared.store.clickhouse import open_store
 from shared.store.port import Store

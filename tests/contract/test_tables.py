@@ -80,7 +80,7 @@ async def test_absent_sections_leave_no_bit_and_no_rows(store: Store) -> None:
 
 
 async def test_every_kept_table_has_a_retention(store: Store) -> None:
-    kept_for_ever = {"hosts", "users", "api_tokens", "keyring", "schema_migrations"}
+    kept_for_ever = {"hosts", "users", "api_tokens", "keyring", "decisions", "schema_migrations"}
     rows = await store.query(
         "SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
     )

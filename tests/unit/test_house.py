@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,10 @@ def test_nothing_is_asserted_that_cannot_fail() -> None:
         if isinstance(node, ast.Assert) and always(node.test)
     ]
     assert empty == []
+
+
+def test_the_command_line_alone_loads_nothing_heavy() -> None:
+    heavy = {"numpy", "scipy", "river", "sklearn", "fastapi", "chdb", "aiokafka", "faust", "clickhouse_connect"}
+    words = "import sys; from services import commands; commands.parser(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert heavy.isdisjoint(loaded.split()), "an agent would carry it"

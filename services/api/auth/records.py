@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from services.api import times
 from services.api.auth.principal import Role
+from shared.runtime import times
 
 
 @dataclass(frozen=True)

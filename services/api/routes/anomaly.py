@@ -9,13 +9,14 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api import messages, shapes, times
+from services.api import messages, shapes
 from services.api.anomaly import detail, find
 from services.api.ask import Ask
 from services.api.errors import not_found
 from services.api.responses import ok
 from services.api.route import Route
 from services.api.routes.lists import ANOMALY_EXAMPLE
+from shared.runtime import times
 from shared.schemas.control import Feedback, Meant
 
 MOST_METRICS = 32

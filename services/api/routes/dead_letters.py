@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api import listings, messages, parameters, shapes, times
+from services.api import listings, messages, parameters, shapes
 from services.api.ask import Ask
 from services.api.dead_letters import Settled, Wanted
 from services.api.errors import bad_parameter, unprocessable
 from services.api.responses import ok
 from services.api.route import Route
+from shared.runtime import times
 from shared.schemas.topics import EVENT_TOPICS
 
 Short = Annotated[str, Field(min_length=1, max_length=256)]

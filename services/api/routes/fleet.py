@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from services.api import messages, metric_values, parameters, shapes, times
+from services.api import messages, metric_values, parameters, shapes
 from services.api.ask import Ask
 from services.api.errors import unprocessable
 from services.api.ledger import Account
@@ -15,6 +15,7 @@ from services.api.metric_parameter import METRIC_NAME
 from services.api.parameters import HOST
 from services.api.responses import ok
 from services.api.route import Route
+from shared.runtime import times
 from shared.schemas.metrics import BY_NAME, CATALOGUE
 
 STATUS = parameters.optional_one_of("status", "Only hosts of this status.", ("online", "silent", "conflict"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from services.api import messages, parameters, shapes, times
+from services.api import messages, parameters, shapes
 from services.api.ask import Ask
 from services.api.errors import unprocessable
 from services.api.history import AGGREGATES, Series
@@ -16,6 +16,7 @@ from services.api.metric_parameter import METRIC_NAMES
 from services.api.parameters import HOST, Parameter, Repeated, Values
 from services.api.responses import encoded, ok_bytes
 from services.api.route import Route
+from shared.runtime import times
 from shared.schemas.metrics import BY_NAME
 
 HOSTS = Repeated(HOST)

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api import messages, shapes, times
+from services.api import messages, shapes
 from services.api.ask import Ask
 from services.api.auth.gate import COOKIE
 from services.api.auth.passwords import LONGEST, SHORTEST
@@ -15,7 +15,7 @@ from services.api.auth.principal import Principal
 from services.api.errors import ApiError, forbidden, too_many, unauthorized
 from services.api.responses import ok
 from services.api.route import Route
-from shared.runtime import selfmetrics
+from shared.runtime import selfmetrics, times
 
 Password = Annotated[str, Field(min_length=SHORTEST, max_length=LONGEST)]
 

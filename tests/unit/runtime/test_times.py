@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.api import times
+from shared.runtime import times
 
 T = 1_769_947_200_000  # 2026-02-01T12:00:00Z
 
