@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from services.history import span
+from services.history.span import Span
 from services.replay.compare import Comparison, a_week, compare
 from services.replay.statements import statement
 from shared.runtime import settings as settings_module
@@ -43,11 +45,7 @@ def register(commands: Any) -> None:
         "lapwing replay --from now-7d --config new.yaml",
         _replay,
     )
-    replay.add_argument(
-        "--from", dest="start", required=True, metavar="TIME", help="as 2026-01-31T12:00:00Z, or now-7d"
-    )
-    replay.add_argument("--to", dest="end", default="now", metavar="TIME", help="default: now")
-    replay.add_argument("--host", action="append", default=[], help="name or id; repeatable (default: all)")
+    span.add_to(replay, required=True)
     replay.add_argument(
         "--config",
         metavar="FILE",
@@ -56,15 +54,6 @@ def register(commands: Any) -> None:
         "compared with what was said at the time",
     )
     replay.add_argument("--csv", metavar="FILE", type=Path, help="also write every anomaly there")
-
-
-@dataclass(frozen=True)
-class Wish:
-    """Epoch milliseconds."""
-
-    start: int
-    end: int
-    hosts: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -77,10 +66,7 @@ class Outcome:
 
 
 def _replay(settings: Settings, arguments: argparse.Namespace) -> int:
-    now = round(time.time() * 1000)
-    wish = Wish(_moment("--from", arguments.start, now), _moment("--to", arguments.end, now), arguments.host)
-    if wish.start >= wish.end:
-        raise SettingsError("--from must be earlier than --to")
+    wish = span.span_of(arguments, round(time.time() * 1000))
     other = _other(arguments.config) if arguments.config else None
     outcome = asyncio.run(_compared(settings, other, wish))
     names = ("in force", arguments.config.name) if arguments.config else ("as told", "in force")
@@ -90,34 +76,23 @@ def _replay(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _moment(name: str, text: str, now: int) -> int:
-    try:
-        return times.moment(text, now)
-    except ValueError:
-        raise SettingsError(
-            f"{name}: {text!r} is no time; 2026-01-31T12:00:00Z, epoch milliseconds, or now-6h"
-        ) from None
-
-
 def _other(file: Path) -> Settings:
     """What is in force, with the file's own settings for the detector, which the environment must not hide."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_DETECTOR)}
     return settings_module.load(kept | {f"{settings_module.PREFIX}CONFIG": str(file)})
 
 
-async def _compared(settings: Settings, other: Settings | None, wish: Wish) -> Outcome:
+async def _compared(settings: Settings, other: Settings | None, wish: Span) -> Outcome:
     """Raises ``StoreError``."""
+    from services.history.stored import hosts_meant
     from services.replay.run import Run
-    from services.replay.stored import hosts
     from shared.store.clickhouse import open_store
 
     store = await open_store(settings, "replay")
     try:
         opinions = await _opinions(store)
-        runs = [Run(s.detector, opinions, wish.start) for s in (settings, other) if s is not None]
-        watched = await hosts(store, wish.hosts)
-        if unknown := [h for h in wish.hosts if h not in {name for w in watched for name in (w.host_id, w.name)}]:
-            raise SettingsError(f"--host: nobody called {unknown[0]!r} is in the store")
+        runs = [Run(s.detector, opinions, wish.start_ms) for s in (settings, other) if s is not None]
+        watched = await hosts_meant(store, wish.hosts)
         lead = max(LEAST_LEAD_MS, *(round(s.detector.warmup_seconds * 1000) for s in (settings, other) if s))
         began = time.monotonic()
         samples, host_days = await _run(store, runs, watched, wish, lead)
@@ -128,22 +103,22 @@ async def _compared(settings: Settings, other: Settings | None, wish: Wish) -> O
         await store.close()
 
 
-async def _run(store: Store, runs: Sequence[Run], watched: Sequence[Any], wish: Wish, lead: int) -> tuple[int, float]:
+async def _run(store: Store, runs: Sequence[Run], watched: Sequence[Any], wish: Span, lead: int) -> tuple[int, float]:
     """How many samples there were, and over how many days of hosts that have any."""
-    from services.replay.stored import readings
+    from services.history.stored import readings
 
     samples, counted_ms = 0, 0
-    show = _Progress(len(watched) * (wish.end - wish.start + lead))
+    show = _Progress(len(watched) * (wish.end_ms - wish.start_ms + lead))
     for number, host in enumerate(watched):
         first = last = None
-        async for piece in readings(store, host.host_id, max(0, wish.start - lead), wish.end):
+        async for piece in readings(store, host.host_id, max(0, wish.start_ms - lead), wish.end_ms):
             for run in runs:
                 run.take(host, piece)
             samples += len(piece)
-            if counted := [r.ts_ms for r in piece if r.ts_ms >= wish.start]:
+            if counted := [r.ts_ms for r in piece if r.ts_ms >= wish.start_ms]:
                 first, last = counted[0] if first is None else first, counted[-1]
-            done = (piece[-1].ts_ms if piece else wish.start - lead) - (wish.start - lead)
-            show(number * (wish.end - wish.start + lead) + done, host.name)
+            done = (piece[-1].ts_ms if piece else wish.start_ms - lead) - (wish.start_ms - lead)
+            show(number * (wish.end_ms - wish.start_ms + lead) + done, host.name)
         counted_ms += last - first if first is not None and last is not None else 0
     show.end()
     return samples, counted_ms / _DAY_MS
@@ -151,22 +126,18 @@ async def _run(store: Store, runs: Sequence[Run], watched: Sequence[Any], wish: 
 
 async def _opinions(store: Store) -> Opinions:
     from services.detector.feedback import Opinions
-    from shared.schemas.codec import BadLine, Decoder
-    from shared.schemas.control import Feedback
+    from services.history.said import said
 
     opinions = Opinions()
-    decoder = Decoder(Feedback)
-    for (value,) in await store.query(statement("opinions")):
-        for event in decoder.lines(value.encode()):
-            if not isinstance(event, BadLine):
-                opinions.take(event)
+    for event in await said(store):
+        opinions.take(event)
     return opinions
 
 
-async def _told(store: Store, wish: Wish, host_ids: set[str]) -> list[Episode]:
+async def _told(store: Store, wish: Span, host_ids: set[str]) -> list[Episode]:
     from services.replay.run import Episode
 
-    rows = await store.query(statement("told"), {"from": wish.start, "to": wish.end})
+    rows = await store.query(statement("told"), {"from": wish.start_ms, "to": wish.end_ms})
     return [Episode(*row) for row in rows if row[0] in host_ids]
 
 

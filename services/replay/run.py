@@ -9,7 +9,7 @@ from services.detector.bank import Bank
 from services.detector.feedback import Opinions
 from services.detector.judge import Host, Judge
 from services.detector.limits import Limits
-from services.replay.stored import Reading
+from services.history.stored import Reading
 from shared.runtime.settings import DetectorSettings
 from shared.schemas.anomaly import Anomaly, Severity
 

@@ -1,12 +1,11 @@
-"""The SQL files of ``sql/``. Values are bound by the server; only names from ``shared.store.tables`` are put in."""
+"""The SQL files of ``sql/``. Values are bound by the server."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from string import Template
 
 
 @cache
-def statement(name: str, **names: str) -> str:
-    return Template(resources.files("services.replay").joinpath("sql", f"{name}.sql").read_text()).substitute(names)
+def statement(name: str) -> str:
+    return resources.files("services.replay").joinpath("sql", f"{name}.sql").read_text()

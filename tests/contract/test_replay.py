@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from services.detector.features import MAX_OF_A_KIND, WATCHED, features
+from services.history.span import Span
+from services.history.stored import hosts, readings
 from services.replay import cli
-from services.replay.cli import Wish, _compared, _write
-from services.replay.stored import hosts, readings
+from services.replay.cli import _compared, _write
 from shared.runtime.settings import Settings, SettingsError
 from shared.schemas.codec import Decoder
 from shared.schemas.sample import HostSample
@@ -81,7 +82,7 @@ async def test_two_configurations_are_compared(store: Store, fresh_store: Settin
     await busy_minute(store)
     slower = fresh_store.detector.model_copy(update={"open_after": 120})
     other = fresh_store.model_copy(update={"detector": slower})
-    outcome = await _compared(fresh_store, other, Wish(T0 + 3_600_000, T0 + 4_600_000, []))
+    outcome = await _compared(fresh_store, other, Span(T0 + 3_600_000, T0 + 4_600_000, []))
     assert outcome.samples == 900 and outcome.host_days == pytest.approx(899 / 86_400)
     (lost,) = outcome.comparison.lost
     assert lost.finding == "cpu_overload" and not outcome.comparison.after
@@ -109,7 +110,7 @@ async def test_without_another_one_it_is_what_was_told_at_the_time(store: Store,
         "ended_at": T0 + 3_710_000,
     }
     await put(store, "landing_anomalies", [told])
-    outcome = await _compared(fresh_store, None, Wish(T0 + 3_600_000, T0 + 4_600_000, []))
+    outcome = await _compared(fresh_store, None, Span(T0 + 3_600_000, T0 + 4_600_000, []))
     assert [e.finding for e in outcome.comparison.lost] == ["unusual"]
     assert [e.finding for e in outcome.comparison.gained] == ["cpu_overload"]
 
@@ -127,13 +128,13 @@ async def test_what_people_said_counts(store: Store, fresh_store: Settings) -> N
         "metrics": [{"metric": "cpu.percent", "low": 0, "high": 100}],
     }
     await store.insert_rows("decisions", ["key", "value", "version"], [("feedback:a", json.dumps(event), 1)])
-    outcome = await _compared(fresh_store, None, Wish(T0 + 3_600_000, T0 + 4_600_000, []))
+    outcome = await _compared(fresh_store, None, Span(T0 + 3_600_000, T0 + 4_600_000, []))
     assert not outcome.comparison.after
 
 
 async def test_a_host_that_nobody_knows_is_named(store: Store, fresh_store: Settings) -> None:
     with pytest.raises(SettingsError, match="--host: nobody called 'web-9'"):
-        await _compared(fresh_store, None, Wish(T0, T0 + 1000, ["web-9"]))
+        await _compared(fresh_store, None, Span(T0, T0 + 1000, ["web-9"]))
 
 
 def test_the_files_word_is_not_hidden_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

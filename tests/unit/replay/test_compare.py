@@ -6,10 +6,10 @@ import pytest
 
 from services.detector.feedback import Opinions
 from services.detector.judge import Host
+from services.history.stored import Reading
 from services.replay.cli import Outcome, report
 from services.replay.compare import NEAR_MS, a_week, compare
 from services.replay.run import Episode, Run
-from services.replay.stored import Reading
 from shared.runtime.settings import DetectorSettings
 from tests.support.samples import T0
 

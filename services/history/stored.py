@@ -14,7 +14,8 @@ from typing import Any
 
 from services.detector.features import MAX_OF_A_KIND, WATCHED, is_virtual
 from services.detector.judge import Host
-from services.replay.statements import statement
+from services.history.statements import statement
+from shared.runtime.settings import SettingsError
 from shared.store.port import Store
 from shared.store.tables import COLUMNS, Column
 
@@ -35,12 +36,23 @@ async def hosts(store: Store, wanted: Sequence[str]) -> list[Host]:
     return [Host(host_id, name, dict(labels)) for host_id, name, labels in rows]
 
 
-async def readings(store: Store, host_id: str, start_ms: int, end_ms: int) -> AsyncIterator[list[Reading]]:
-    """Piece by piece; ``end_ms`` is not part of it. Raises ``StoreError``."""
+async def hosts_meant(store: Store, wanted: Sequence[str]) -> list[Host]:
+    """The same. Raises ``SettingsError`` on a name or id that nobody has."""
+    found = await hosts(store, wanted)
+    known = {name for host in found for name in (host.host_id, host.name)}
+    if unknown := [name for name in wanted if name not in known]:
+        raise SettingsError(f"--host: nobody called {unknown[0]!r} is in the store")
+    return found
+
+
+async def readings(
+    store: Store, host_id: str, start_ms: int, end_ms: int, metrics: Sequence[str] = WATCHED
+) -> AsyncIterator[list[Reading]]:
+    """Piece by piece; ``end_ms`` is not part of it. ``metrics``: of the catalogue. Raises ``StoreError``."""
     for at in range(start_ms, end_ms, AT_ONCE_MS):
         until = min(at + AT_ONCE_MS, end_ms)
         found: dict[int, dict[str, float]] = defaultdict(dict)
-        for table, columns in _by_table().items():
+        for table, columns in _by_table(tuple(metrics)).items():
             rows = await store.query(
                 statement(
                     "rows", table=table, label=_label(columns[0]), columns=", ".join(_column(c) for c in columns)
@@ -74,9 +86,9 @@ def _merge(found: dict[int, dict[str, float]], columns: Sequence[Column], rows: 
 
 
 @cache
-def _by_table() -> dict[str, list[Column]]:
+def _by_table(metrics: tuple[str, ...]) -> dict[str, list[Column]]:
     found: dict[str, list[Column]] = defaultdict(list)
-    for name in WATCHED:
+    for name in metrics:
         found[COLUMNS[name].table].append(COLUMNS[name])
     return found
 
