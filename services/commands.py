@@ -74,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     _dead_letter_commands(commands)
     _kafka_user_commands(commands)
     _replay_commands(commands)
+    _train_commands(commands)
     return root
 
 
@@ -132,6 +133,12 @@ def _kafka_user_commands(commands: Any) -> None:
 
 def _replay_commands(commands: Any) -> None:
     from services.replay.cli import register
+
+    register(commands)
+
+
+def _train_commands(commands: Any) -> None:
+    from services.train.cli import register
 
     register(commands)
 

@@ -62,7 +62,6 @@ _REFUSALS = {
     415: messages.UNKNOWN_ENCODING.of(known="zstd, gzip, identity"),
     422: messages.UNKNOWN_PARAMETER.of(name="colour", known="-"),
     429: messages.LOGIN_LIMITED.of(seconds=12),
-    501: messages.METHOD_NOT_BUILT.of(method="svm"),
     503: messages.STORE_AWAY,
 }
 

@@ -17,8 +17,10 @@ from services.api.hosts import Directory, OwnHost
 from services.api.intake import Intake
 from services.api.ledger import Ledger
 from services.api.live import Live
+from services.api.overload import Learned
 from services.api.past import Past
 from services.api.queries import Queries
+from shared.models.registry import models_dir
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.health import Health
 from shared.runtime.settings import Settings
@@ -43,6 +45,7 @@ class Deps:
     intake: Intake
     dead_letters: DeadLetterOffice
     decisions: Decisions
+    learned: Learned
     listening: list[str] = field(default_factory=list)
     """Names and addresses this API answers to, once it listens."""
     ready: bool = True
@@ -80,4 +83,5 @@ def make(
         intake=Intake(settings),
         dead_letters=DeadLetterOffice(queries, settings),
         decisions=Decisions(queries, clock),
+        learned=Learned(models_dir(settings.data_dir), clock),
     )

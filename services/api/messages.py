@@ -139,9 +139,10 @@ NO_BROKER = Text(
 )
 BUS_REFUSED = Text("消息代理未接受: {reason}", "The broker did not take it: {reason}")
 
-METHOD_NOT_BUILT = Text(
-    "暂不支持 method={method}, 可用: threshold, sigma",
-    "method={method} is not available yet; use threshold or sigma",
+MODEL_WANTS_COLUMNS = Text(
+    "当前使用的 {method} 模型需要多列数据 ({columns}), 无法判断单个数值; 请用 lapwing train use 换用单列模型",
+    "The {method} model in use judges several columns ({columns}), not single numbers; "
+    "put another into use with `lapwing train use`",
 )
 STREAMS_FULL = Text("实时连接过多, 请稍后重试", "There are too many live streams, please try again later")
 

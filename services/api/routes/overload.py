@@ -7,17 +7,17 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api import messages, overload, shapes
+from services.api import overload, shapes
 from services.api.ask import Ask
-from services.api.errors import ApiError
 from services.api.responses import ok
 from services.api.route import Route
 
+MODEL_HEADER = "Lapwing-Model"
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 
 
 class OverloadQuestion(BaseModel):
-    """``threshold``: a value for method threshold (80), standard deviations for method sigma (3)."""
+    """``threshold``: a value for method threshold (80), standard deviations for method sigma (3); the others have none."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -34,7 +34,10 @@ async def detect_overload(ask: Ask) -> Response:
     elif question.method == "sigma":
         found = overload.sigma(question.data, overload.SIGMAS if question.threshold is None else question.threshold)
     else:
-        raise ApiError(501, messages.METHOD_NOT_BUILT.of(method=question.method))
+        judged = await ask.deps.learned.judge(question.method, question.data)
+        answer = ok({"overload": judged.overload}, ask.language)
+        answer.headers[MODEL_HEADER] = f"{judged.card.name}/{judged.card.version}; made={judged.card.made_at}"
+        return answer
     return ok({"overload": found}, ask.language)
 
 
@@ -51,7 +54,7 @@ ROUTES = [
         body=OverloadQuestion,
         body_example={"data": [12.0, 35.5, 97.0], "method": "threshold", "threshold": 80},
         description="`threshold`: greater than `threshold` (default 80). `sigma`: more than `threshold` standard "
-        "deviations (default 3) above the mean. `svm` and `forest` are answered with 501 for now.",
-        refusals=(501,),
+        "deviations (default 3) above the mean. `svm` and `forest`: as the model says that `lapwing train` has put into "
+        "use, or else the one that is shipped; `threshold` means nothing to them. The header `Lapwing-Model` says which.",
     )
 ]
