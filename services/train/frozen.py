@@ -15,7 +15,7 @@ from services.train.labelled import TrainError
 from services.train.stretch import Stretch
 from shared.models import frozen as runtime
 from shared.models.card import Card
-from shared.models.frozen import FARTHEST, Frozen
+from shared.models.frozen import Frozen
 from shared.schemas.metrics import BY_NAME
 
 BLOCKS = 12
@@ -73,7 +73,7 @@ def _arrays(card: Card, rows: Floats, held_out: Floats) -> Arrays:
     members = np.array([model.members(row) for row in asked])
     low = np.median(members, axis=0)
     span = np.maximum(_rarely(members) - low, 1e-6)
-    model = replace(model, low=low, span=span)
+    model = replace(model, low=tuple(low.tolist()), span=tuple(span.tolist()))
     top = float(_rarely(np.array([model.raw(row) for row in asked])[:, None])[0])
     if not top > 0:
         raise TrainError("every reading is the same: there is nothing to tell strange from usual")
@@ -89,13 +89,13 @@ def _rarely(values: Floats) -> Floats:
 def _fitted(features: list[str], rows: Floats) -> Arrays:
     """Everything but the scale, which is neutral."""
     logged = np.array([is_rate(name) for name in features])
-    logs = np.where(logged, np.copysign(np.log1p(np.abs(rows)), rows), rows)
+    logs = np.where(logged, np.log1p(np.maximum(rows, 0)), rows)
     mean = logs.mean(axis=0)
     scale = np.maximum(logs.std(axis=0), [least_scale(n, m) for n, m in zip(features, mean, strict=True)])
-    z = np.clip((logs - mean) / scale, -FARTHEST, FARTHEST)
+    z = runtime.scaler(logged, mean, scale)(rows)
     one_class = OneClassSVM(nu=PARAMETERS["svm nu"]).fit(_some(z, int(PARAMETERS["svm rows"])))
     trees, a_tree = int(PARAMETERS["trees"]), min(int(PARAMETERS["rows a tree"]), len(z))
-    forest = IsolationForest(trees, max_samples=a_tree, random_state=0).fit(z)
+    forest = IsolationForest(n_estimators=trees, max_samples=a_tree, random_state=0).fit(z)
     return isolation.exported(forest) | {
         "logged": logged.astype(int),
         "mean": mean,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,11 +28,12 @@ class FrozenChannel:
         self._clock = clock
         self._at = {name: number for number, name in enumerate(model.features)}
         self._values = np.zeros(len(self._at))
-        self._seen = np.full(len(self._at), -np.inf)
+        self._seen = [-math.inf] * len(self._at)
+        self._whole_until = -math.inf
 
     def score(self, features: Mapping[str, float]) -> float | None:
-        """0..1 is normal, above 1 is not. ``None`` where a metric of the model has no finite value, now or within
-        ``FRESH``: then the model does not fit the host, or not yet. Metrics that the model does not know are ignored.
+        """0..1 is normal, above 1 is not. ``None`` where a metric of the model has no value, now or within ``FRESH``:
+        then the model does not fit the host, or not yet. Metrics that the model does not know are ignored.
         """
         now = self._clock.monotonic()
         at, values, seen = self._at, self._values, self._seen
@@ -40,9 +42,13 @@ class FrozenChannel:
             if number is not None:
                 values[number] = value
                 seen[number] = now
-        if now - seen.min() > FRESH or not np.isfinite(values).all():
-            return None
-        return self._model.score(values)
+        if now > self._whole_until:
+            oldest = min(seen)
+            if now - oldest > FRESH:
+                return None
+            self._whole_until = oldest + FRESH
+        score = self._model.score(values)
+        return None if math.isnan(score) else score
 
 
 class _Host:

@@ -7,6 +7,7 @@ the three is the score, divided so that 1 is exceeded by one in a thousand of th
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -32,44 +33,57 @@ Ints = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Scaler:
-    """``logged``: 1 for metrics whose logarithm is looked at; rates differ by factors."""
+    """``logged``: metrics whose logarithm is looked at, since rates differ by factors; they are not below 0, and
+    ``least`` is 0 for them. ``mean`` and ``scale`` (k).
+    """
 
     logged: NDArray[np.bool_]
+    least: Floats
     mean: Floats
     scale: Floats
 
     def __call__(self, values: Floats) -> Floats:
         """(k) or (n, k)."""
-        logs = np.copysign(np.log1p(np.abs(values)), values)
-        z: Floats = (np.where(self.logged, logs, values) - self.mean) / self.scale
+        z: Floats = np.maximum(values, self.least)
+        np.log1p(z, out=z, where=self.logged)
+        z -= self.mean
+        z /= self.scale
         np.maximum(z, -FARTHEST, out=z)
         return np.minimum(z, FARTHEST, out=z)
+
+
+def scaler(logged: NDArray[np.bool_], mean: Floats, scale: Floats) -> Scaler:
+    return Scaler(logged, np.where(logged, 0.0, -np.inf), mean, scale)
 
 
 @dataclass(frozen=True)
 class Isolation:
     """Complete binary trees, one level after the other: node ``i`` of a level has ``2i`` and ``2i + 1`` below it, in
-    every tree at once. ``feature`` and ``threshold``: an array a level. ``length``: of the path that ends there.
+    every tree at once. ``levels``: where each begins and ends among ``feature`` and ``threshold``. ``length``: of the
+    path that ends there.
     """
 
     roots: Ints
-    feature: tuple[Ints, ...]
-    threshold: tuple[Floats, ...]
+    levels: tuple[slice, ...]
+    feature: Ints
+    threshold: Floats
     length: Floats
     usual: float
 
     def __call__(self, z: Floats) -> float:
         """(k) -> 0..1, above about a half is unusual."""
-        rounded = z.astype(np.float32)
+        # scikit-learn's trees compare what was rounded to single precision. Asking every node at once is cheaper than
+        # asking only those on the way.
+        goes_right = (z.astype(np.float32).take(self.feature) > self.threshold).astype(np.intp)
         node = self.roots
-        for feature, threshold in zip(self.feature, self.threshold, strict=True):
-            node = 2 * node + (rounded.take(feature.take(node)) > threshold.take(node))
-        return float(2.0 ** -(self.length.take(node).sum() / len(self.roots) / self.usual))
+        for level in self.levels:
+            node = node + node + goes_right[level].take(node)
+        return float(2.0 ** -(float(self.length.take(node).sum()) / len(self.roots) / self.usual))
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """``points``: prototypes of the neighbours, then support vectors, standardised."""
+    """``points``: prototypes, then support vectors, standardised. ``low``, ``span``: of each member."""
 
     features: tuple[str, ...]
     scaler: Scaler
@@ -80,33 +94,39 @@ class Frozen:
     intercept: float
     gamma: float
     isolation: Isolation
-    low: Floats
-    span: Floats
+    low: tuple[float, ...]
+    span: tuple[float, ...]
     top: float
 
-    def members(self, values: Floats) -> Floats:
-        """Each member's raw word on one reading, (k) -> (3); the larger the stranger."""
+    def members(self, values: Floats) -> tuple[float, float, float]:
+        """Each member's raw word on one reading, (k); the larger the stranger."""
         z = self.scaler(values)
-        squares = self.norms - 2.0 * (self.points @ z)
+        squares = self.points @ z
+        squares *= -2.0
+        squares += self.norms
         squares += z @ z
-        np.maximum(squares, 0.0, out=squares)
         near = squares[: self.prototypes]
-        kernel = np.exp(squares[self.prototypes :] * -self.gamma)
-        return np.array(
-            (
-                math.sqrt(np.partition(near, NEIGHBOUR - 1)[NEIGHBOUR - 1]),
-                -(kernel @ self.coefficients + self.intercept),
-                self.isolation(z),
-            )
+        near.partition(NEIGHBOUR - 1)
+        kernel = squares[self.prototypes :]
+        kernel *= -self.gamma
+        np.exp(kernel, out=kernel)
+        nearest = float(near[NEIGHBOUR - 1])
+        return (
+            math.sqrt(max(nearest, 0.0)),  # NaN stays
+            -(float(kernel @ self.coefficients) + self.intercept),
+            self.isolation(z),
         )
 
     def raw(self, values: Floats) -> float:
-        """(k) -> the mean of the members, before the last division."""
-        placed = (self.members(values) - self.low) / self.span
-        np.maximum(placed, 0.0, out=placed)
-        return float(placed.sum() / len(MEMBERS))
+        """(k) -> the mean of the members, before the last division. NaN where a value is."""
+        total = 0.0
+        for word, low, span in zip(self.members(values), self.low, self.span, strict=True):
+            placed = (word - low) / span
+            total += 0.0 if placed < 0 else placed
+        return total / len(MEMBERS)
 
     def score(self, values: Floats) -> float:
+        """(k) -> 0..1 is normal, above is not. NaN where a value is."""
         return self.raw(values) / self.top
 
 
@@ -137,7 +157,7 @@ def frozen(card: Card, arrays: Arrays) -> Frozen:
         raise ModelError("its points are farther out than any reading can be")
     return Frozen(
         features=tuple(card.features),
-        scaler=Scaler(logged.astype(bool), take(arrays, "mean", "f", count), scale),
+        scaler=scaler(logged.astype(bool), take(arrays, "mean", "f", count), scale),
         points=points,
         norms=np.einsum("ij,ij->i", points, points),
         prototypes=len(prototypes),
@@ -145,8 +165,8 @@ def frozen(card: Card, arrays: Arrays) -> Frozen:
         intercept=float(take(arrays, "intercept", "f", 1)[0]),
         gamma=gamma,
         isolation=_isolation(arrays, count),
-        low=take(arrays, "low", "f", len(MEMBERS)),
-        span=span,
+        low=tuple(take(arrays, "low", "f", len(MEMBERS)).tolist()),
+        span=tuple(span.tolist()),
         top=top,
     )
 
@@ -160,5 +180,6 @@ def _isolation(arrays: Arrays, features: int) -> Isolation:
     length, usual = take(arrays, "length", "f", trees * 2**depth), float(take(arrays, "usual", "f", 1)[0])
     if (feature < 0).any() or (feature >= features).any() or (length < 0).any() or usual <= 0:
         raise ModelError("its forest leads astray")
-    cuts = np.cumsum([trees * 2**level for level in range(depth - 1)])
-    return Isolation(np.arange(trees), tuple(np.split(feature, cuts)), tuple(np.split(threshold, cuts)), length, usual)
+    begins = [trees * (2**level - 1) for level in range(depth + 1)]
+    levels = tuple(slice(begin, end) for begin, end in itertools.pairwise(begins))
+    return Isolation(np.arange(trees), levels, feature, threshold, length, usual)

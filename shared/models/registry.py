@@ -1,7 +1,7 @@
 """Models on disk: ``<kind>/<name>/<version>/`` with a card and an ``.npz``; ``<name>/current`` says which is in use.
 
 A version is written whole or not at all, and never changed. Whoever writes holds the kind's lock; whoever reads needs
-none. ``<kind>/changed`` is replaced after every change, so that readers need to look at one file only.
+none. ``<kind>/.changed`` is replaced after every change, so that readers need to look at one file only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from shared.models.arrays import Arrays, ModelError
 from shared.models.card import Card, Kind
 
 KEPT = 5
-_CARD, _ARRAYS, _CURRENT, CHANGED = "card.json", "model.npz", "current", "changed"
+_CARD, _ARRAYS, _CURRENT, CHANGED = "card.json", "model.npz", "current", ".changed"
 _LONGEST_NAME = 240
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 

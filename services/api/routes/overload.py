@@ -17,7 +17,7 @@ Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 
 
 class OverloadQuestion(BaseModel):
-    """``threshold``: a value for method threshold (80), standard deviations for method sigma (3); the others have none."""
+    """``threshold``: a value for method threshold (80), standard deviations for method sigma (3), else nothing."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -54,7 +54,7 @@ ROUTES = [
         body=OverloadQuestion,
         body_example={"data": [12.0, 35.5, 97.0], "method": "threshold", "threshold": 80},
         description="`threshold`: greater than `threshold` (default 80). `sigma`: more than `threshold` standard "
-        "deviations (default 3) above the mean. `svm` and `forest`: as the model says that `lapwing train` has put into "
-        "use, or else the one that is shipped; `threshold` means nothing to them. The header `Lapwing-Model` says which.",
+        "deviations (default 3) above the mean. `svm` and `forest`: what the model says that `lapwing train` has put "
+        "into use, or else the shipped one; `threshold` means nothing to them, and the header `Lapwing-Model` says it.",
     )
 ]
