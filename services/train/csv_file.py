@@ -115,7 +115,7 @@ def _value_columns(
     names: Sequence[str], wanted: Sequence[str], label_at: int, first: Sequence[str], file: str, decimal_comma: bool
 ) -> list[int]:
     if wanted:
-        found = [_named(names, name, "--value", file) for name in dict.fromkeys(wanted)]
+        found = list(dict.fromkeys(_named(names, name, "--value", file) for name in wanted))
     else:
         found = [
             at
@@ -134,6 +134,8 @@ def _value_columns(
 def _named(names: Sequence[str], wanted: str, option: str, file: str) -> int:
     if wanted.strip().lower() not in names:
         raise TrainError(f"{file}: {option}: no column {wanted!r}; it has {', '.join(map(repr, names))}")
+    if names.count(wanted.strip().lower()) > 1:
+        raise TrainError(f"{file}: {option}: two columns are called {wanted!r}")
     return names.index(wanted.strip().lower())
 
 

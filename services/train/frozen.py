@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 from sklearn.svm import OneClassSVM
 
-from services.train import isolation
+from services.train import isolation, moves
 from services.train.labelled import TrainError
 from services.train.stretch import Stretch
 from shared.models import frozen as runtime
 from shared.models.card import Card
 from shared.models.frozen import Frozen
-from shared.schemas.metrics import BY_NAME
 
 BLOCKS = 12
 """Pieces of the stretch; every third is held out. Whole pieces, since neighbours in time are alike."""
@@ -88,10 +87,10 @@ def _rarely(values: Floats) -> Floats:
 
 def _fitted(features: list[str], rows: Floats) -> Arrays:
     """Everything but the scale, which is neutral."""
-    logged = np.array([is_rate(name) for name in features])
-    logs = np.where(logged, np.log1p(np.maximum(rows, 0)), rows)
+    logged = np.array([moves.is_rate(name) for name in features])
+    logs = moves.seen(features, rows)
     mean = logs.mean(axis=0)
-    scale = np.maximum(logs.std(axis=0), [least_scale(n, m) for n, m in zip(features, mean, strict=True)])
+    scale = np.maximum(logs.std(axis=0), moves.least_scales(features, mean))
     z = runtime.scaler(logged, mean, scale)(rows)
     one_class = OneClassSVM(nu=PARAMETERS["svm nu"]).fit(_some(z, int(PARAMETERS["svm rows"])))
     trees, a_tree = int(PARAMETERS["trees"]), min(int(PARAMETERS["rows a tree"]), len(z))
@@ -109,20 +108,6 @@ def _fitted(features: list[str], rows: Floats) -> Arrays:
         "span": np.ones(3),
         "top": np.ones(1),
     }
-
-
-def is_rate(feature: str) -> bool:
-    return feature.partition("{")[0].endswith(("_per_s", "_ms"))
-
-
-def least_scale(feature: str, mean: float) -> float:
-    """A metric that never moved is not strange at its first small step."""
-    metric = BY_NAME.get(feature.partition("{")[0])
-    if is_rate(feature):
-        return 0.5  # of a natural logarithm
-    if metric is not None and metric.unit in ("percent", "degrees Celsius"):
-        return 1.0
-    return max(0.05 * abs(mean), 0.2)
 
 
 def _some(rows: Floats, most: int) -> Floats:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.history.episodes import Episode
+from services.train import moves
 from services.train.stretch import Stretch
 
 WINDOW_MS = 600_000
@@ -62,12 +63,11 @@ def quiet(stretch: Stretch, told: Sequence[Episode]) -> Quiet | None:
 def _strange(stretch: Stretch, window: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Of each window that has rows."""
     cuts = np.flatnonzero(np.diff(window)) + 1
-    with np.errstate(all="ignore"):
-        medians = np.array([_median(part) for part in np.split(stretch.rows, cuts)])
-        usual = _median(medians)
-        spread = 1.4826 * _median(np.abs(medians - usual))
-        spread = np.maximum(spread, 0.02 * np.abs(usual) + 0.5)
-        far = np.abs(medians - usual) / spread > FAR
+    rows = moves.seen(stretch.features, stretch.rows)
+    medians = np.array([_median(part) for part in np.split(rows, cuts)])
+    usual = _median(medians)
+    spread = 1.4826 * _median(np.abs(medians - usual))
+    far = np.abs(medians - usual) > FAR * np.maximum(spread, moves.least_scales(stretch.features, usual))
     found: NDArray[np.bool_] = far.mean(axis=1) > MANY
     return found
 
