@@ -123,14 +123,17 @@ def _overload(session: Session, arguments: argparse.Namespace) -> int:
     if arguments.csv is not None:
         if arguments.host or arguments.end != "now":
             raise SettingsError("--to and --host are about stored history: use --from instead of --csv")
+        session.claim()
         session.overload_from_csv(arguments.csv, arguments.value, arguments.label, arguments.use, arguments.keep)
     else:
         wanted = span.span_of(arguments, session.now_ms)
+        session.claim()
         asyncio.run(session.overload_from_history(wanted, arguments.use, arguments.keep))
     return 0
 
 
 def _frozen(session: Session, arguments: argparse.Namespace) -> int:
+    session.claim()
     wanted = span.span_of(arguments, session.now_ms)
     return asyncio.run(session.frozen(wanted, arguments.quiet == "auto", arguments.use, arguments.keep))
 

@@ -14,6 +14,7 @@ from shared.models.arrays import ModelError
 from shared.models.card import Card, Kind
 from shared.models.overload import METHODS
 from shared.runtime.clock import Clock
+from shared.runtime.data_dir import DataDir
 from shared.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ class Session:
         self.now_ms = clock.now_ms()
         self._settings = settings
         self._directory = directory
+
+    def claim(self) -> None:
+        """The data directory is there, and for nobody else. Raises ``DataDirError``."""
+        DataDir(self._settings.data_dir).claim(())
 
     def overload_from_csv(self, file: Path, values: Sequence[str], label: str | None, use: bool, keep: int) -> None:
         from services.train import csv_file

@@ -74,7 +74,7 @@ class Isolation:
         """(k) -> 0..1, above about a half is unusual."""
         # scikit-learn's trees compare what was rounded to single precision. Asking every node at once is cheaper than
         # asking only those on the way.
-        goes_right = (z.astype(np.float32).take(self.feature) > self.threshold).astype(np.intp)
+        goes_right = (z.astype(np.float32).astype(np.float64).take(self.feature) > self.threshold).astype(np.intp)
         node = self.roots
         for level in self.levels:
             node = node + node + goes_right[level].take(node)

@@ -168,10 +168,13 @@ def remove(directory: Path, kind: Kind, name: str, version: int) -> None:
 
 
 def names(directory: Path, kind: Kind) -> list[str]:
+    """Raises ``ModelError`` where the directory is there and cannot be read."""
     try:
         return sorted(unquote(entry.name) for entry in (directory / kind).iterdir() if entry.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as problem:
+        raise ModelError(f"cannot read {directory / kind}: {problem.strerror}") from None
 
 
 def listed(directory: Path) -> Iterator[Listed]:

@@ -34,9 +34,9 @@ def train(*words: object) -> int:
     return main(["train", *map(str, words)])
 
 
-@pytest.mark.usefixtures("data_dir")
-def test_from_a_file_to_a_model_in_use(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_a_file_to_a_model_in_use(data_dir: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("overload", "--csv", file) == 0
+    assert data_dir.stat().st_mode & 0o777 == 0o700
     told = capsys.readouterr().out
     assert told.startswith("120 rows of cpu_percent, ")
     assert "overload svm, version 1\n" in told and "f1 of a threshold of 80" in told
