@@ -1,4 +1,4 @@
-"""Runs every benchmark, or those named: ``python -m benchmarks [agent ingest throughput detector training api product]``."""
+"""Runs every benchmark, or those named: ``python -m benchmarks [detector training api ingest …]``."""
 
 from __future__ import annotations
 

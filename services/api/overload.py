@@ -12,8 +12,7 @@ import numpy as np
 
 from services.api import messages
 from services.api.errors import unprocessable
-from shared.models.card import Card
-from shared.models.overload import Method, OverloadModels
+from shared.models.overload import Method, OverloadModels, shipped
 from shared.runtime.clock import Clock
 
 SIGMAS = 3.0
@@ -35,10 +34,10 @@ def sigma(data: Sequence[float], sigmas: float = SIGMAS) -> list[int]:
 
 @dataclass(frozen=True)
 class Judged:
-    """``card``: of the model that said so."""
+    """``model``: which said so, as ``svm/3`` or ``svm/shipped``."""
 
     overload: list[int]
-    card: Card
+    model: str
 
 
 class Learned:
@@ -59,4 +58,5 @@ class Learned:
         if len(model.features) != 1:
             names = ", ".join(model.features)
             raise unprocessable(messages.MODEL_WANTS_COLUMNS.of(method=method, columns=names))
-        return Judged(model.overloaded(np.array(data, dtype=float).reshape(-1, 1)), model.card)
+        version = "shipped" if model is shipped(method) else model.card.version
+        return Judged(model.overloaded(np.array(data, dtype=float).reshape(-1, 1)), f"{method}/{version}")

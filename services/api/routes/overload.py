@@ -36,7 +36,7 @@ async def detect_overload(ask: Ask) -> Response:
     else:
         judged = await ask.deps.learned.judge(question.method, question.data)
         answer = ok({"overload": judged.overload}, ask.language)
-        answer.headers[MODEL_HEADER] = f"{judged.card.name}/{judged.card.version}; made={judged.card.made_at}"
+        answer.headers[MODEL_HEADER] = judged.model
         return answer
     return ok({"overload": found}, ask.language)
 
