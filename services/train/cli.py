@@ -101,16 +101,18 @@ def _refusing(work: Callable[[Session, argparse.Namespace], int]) -> Run:
     """What a file or a model is refused for is bad input, in one line."""
 
     def run(settings: Settings, arguments: argparse.Namespace) -> int:
-        from services.train.labelled import TrainError
-        from services.train.session import Session
-        from shared.models.arrays import ModelError
-        from shared.models.registry import models_dir
-
-        session = Session(settings, models_dir(settings.data_dir), SystemClock())
         try:
-            return work(session, arguments)
-        except (TrainError, ModelError) as problem:
-            raise SettingsError(str(problem)) from None
+            from services.train.labelled import TrainError
+            from services.train.session import Session
+            from shared.models.arrays import ModelError
+            from shared.models.registry import models_dir
+
+            try:
+                return work(Session(settings, models_dir(settings.data_dir), SystemClock()), arguments)
+            except (TrainError, ModelError) as problem:
+                raise SettingsError(str(problem)) from None
+        except ModuleNotFoundError as missing:  # on an agent's machine
+            raise SettingsError(f"`lapwing train` needs {missing.name}; the extra `detector` has it") from None
 
     return run
 

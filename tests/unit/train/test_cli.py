@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,13 @@ def test_a_version_is_a_number(version: str) -> None:
     with pytest.raises(SystemExit) as left:
         train("use", "overload", "svm", version)
     assert left.value.code == 2
+
+
+@pytest.mark.usefixtures("data_dir")
+def test_where_scikit_learn_is_not_installed_one_line_says_so(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "services.train.overload")
+    monkeypatch.setitem(sys.modules, "sklearn.svm", None)
+    assert train("overload", "--csv", file) == 2
+    assert "needs sklearn.svm; the extra `detector` has it" in capsys.readouterr().err
