@@ -12,15 +12,18 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
-from services.detector.bank import Bank, Verdict
+from services.detector.detection import Detection
 from services.detector.features import features
-from services.detector.judge import Host, Judge
+from services.detector.feedback import Opinions
+from services.detector.judge import Host
+from shared.runtime.settings import DetectorSettings
 from shared.schemas.codec import Decoder
 from shared.schemas.sample import HostSample
 from tests.support.samples import T0, host_sample
 
 EVENTS = 5000
 HOSTS = 50
+SETTINGS = DetectorSettings(warmup_seconds=0, max_hosts=HOSTS)
 
 
 def main() -> None:
@@ -29,24 +32,16 @@ def main() -> None:
     decoder = Decoder(HostSample)
     samples = [decoder.line(line) for line in lines]
     seen = [features(s) for s in samples]
-    bank = Bank(warmup_seconds=0, max_hosts=HOSTS)
-    for n in range(-50 * HOSTS, 0):  # bands are dearer until they have settled
-        bank.score(f"host-{n % HOSTS}", T0 + (n // HOSTS) * 1000, seen[n])
-    judge = Judge(threshold=1, open_after=5, close_after=30)
     hosts = [Host(s.host_id, s.host, s.labels) for s in samples]
-    verdicts: list[Verdict] = []
-
-    def score(n: int) -> None:
-        verdict = bank.score(samples[n].host_id, samples[n].ts, seen[n])
-        assert verdict
-        verdicts.append(verdict)
+    detection = Detection(SETTINGS, Opinions())
+    for n in range(-50 * HOSTS, 0):  # bands are dearer until they have settled
+        detection.observe(hosts[n], T0 + (n // HOSTS) * 1000, seen[n])
 
     decode = _us(lambda n: decoder.line(lines[n]))
     table = {
         f"decode ({len(lines[0])} bytes)": decode,
         f"features ({len(seen[0])} metrics)": _us(lambda n: features(samples[n])),
-        "score + learn": _us(score),
-        "judge": _us(lambda n: judge.step(hosts[n], samples[n].ts, verdicts[n], seen[n])),
+        "score, learn, judge": _us(lambda n: detection.observe(hosts[n], samples[n].ts, seen[n])),
     }
     table["all of it"] = sum(table.values())
     print(f"{'':28} {'us/event':>9} {'x decode':>9}")
@@ -64,9 +59,9 @@ def _us(work: Callable[[int], object]) -> float:
 
 def _memory(seen: list[dict[str, float]]) -> float:
     tracemalloc.start()
-    bank = Bank(warmup_seconds=0, max_hosts=HOSTS)
+    detection = Detection(SETTINGS, Opinions())
     for n, values in enumerate(seen):
-        bank.score(str(n % HOSTS), T0 + n * 1000, values)
+        detection.observe(Host(str(n % HOSTS), "", {}), T0 + n * 1000, values)
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return size / HOSTS

@@ -105,6 +105,8 @@ def _owed(name: str, settings: Settings, clock: Clock, parts: list[Service]) -> 
     """What a broker that forgets owes a service: its past, and word of when a message is stored."""
     if name == "alerter":
         return _remembered(settings, clock)
+    if name == "detector":
+        return _models_on_disk(settings)
     ingest = _Ingest(parts)
     if name == "api":
         return {"stored": ingest.stored, "read": ingest.read}
@@ -168,6 +170,13 @@ def _remembered(settings: Settings, clock: Clock) -> dict[str, Any]:
     from shared.store.clickhouse import open_store
 
     return {"history": kept_in(lambda: open_store(settings, "alerter history"), clock)}
+
+
+def _models_on_disk(settings: Settings) -> dict[str, Any]:
+    """What a broker that forgets owes the detector: a place for what it has learned."""
+    from services.detector.states import FileStates
+
+    return {"states": FileStates(settings.data_dir / "detector" / "states")}
 
 
 OWN_BROKERS = {"embedded://": _embed_broker, "local://": _own_broker}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from services.detector.calibration import combine, shares
+from services.detector.calibration import HIGHEST, combine, shares
+from services.detector.core import Verdict as Whole
 from services.detector.features import split
-from services.detector.models.host import HostModel
+from services.detector.models.host import HostModel, Reading
 from shared.schemas.anomaly import Contribution
 
 MATTERS = 0.5
@@ -21,21 +23,25 @@ LATE_RUN = 60
 @dataclass(frozen=True)
 class Verdict:
     """``metrics``: the features that matter, with their scores. ``contributions``: the largest first; only above
-    what is normal.
+    what is normal. ``page``: the score is worth waking somebody, within the host's budget.
     """
 
     score: float
     contributions: tuple[Contribution, ...] = ()
     warming_up: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
+    page: bool = False
 
 
 class Bank:
-    """At most ``max_hosts`` hosts are remembered; the longest silent is forgotten first."""
+    """A host's score is that of its metrics one by one or of all together, whichever is larger. At most ``max_hosts``
+    hosts are remembered; the longest silent is forgotten first.
+    """
 
-    def __init__(self, *, warmup_seconds: float, max_hosts: int) -> None:
+    def __init__(self, *, warmup_seconds: float, max_hosts: int, pages_per_week: float) -> None:
         self._warmup_ms = warmup_seconds * 1000
         self._max_hosts = max_hosts
+        self._pages_per_week = pages_per_week
         self._hosts: OrderedDict[str, HostModel] = OrderedDict()
         self._late: dict[str, int] = {}
         self.forgotten = 0
@@ -55,22 +61,48 @@ class Bank:
             return None
         self._late.pop(host_id, None)
         self._hosts.move_to_end(host_id)
-        scores = model.observe(ts_ms, features)
-        score = combine(scores.values())
+        reading = model.observe(ts_ms, features)
+        whole = reading.whole
+        alone = combine(reading.bands.values())
+        together = 0.0 if whole.warming_up else min(whole.score, HIGHEST)
+        score = max(alone, together)
+        by_together = together > alone
         return Verdict(
             score=score,
-            contributions=self._contributions(model, scores) if score > 1 else (),
+            contributions=() if score <= 1 else _together(model, whole) if by_together else _alone(model, reading),
             warming_up=ts_ms - model.first_ms < self._warmup_ms,
-            metrics={name: s for name, s in scores.items() if s >= MATTERS},
+            metrics={name: s for name, s in reading.bands.items() if s >= MATTERS},
         )
 
+    def paged(self, host_id: str, verdict: Verdict) -> Verdict:
+        """The host's last verdict, as it is after all opinions, held against the host's budget."""
+        model = self._hosts.get(host_id)
+        if model is None or verdict.warming_up:
+            return verdict
+        return replace(verdict, page=model.page(verdict.score))
+
+    def state(self, host_id: str) -> dict[str, Any] | None:
+        """What is known of a host, as plain values; ``None`` of one that is not."""
+        model = self._hosts.get(host_id)
+        return model.state() if model else None
+
+    def restore(self, host_id: str, state: Mapping[str, Any]) -> None:
+        """Go on from there. Raises ``ValueError``, ``KeyError`` or ``TypeError``, and changes nothing."""
+        model = HostModel.restored(state, self._pages_per_week)
+        if host_id not in self._hosts:
+            self._make_room()
+        self._hosts[host_id] = model
+
     def _remember(self, host_id: str, ts_ms: int) -> HostModel:
+        self._make_room()
+        model = self._hosts[host_id] = HostModel(ts_ms, self._pages_per_week)
+        return model
+
+    def _make_room(self) -> None:
         while len(self._hosts) >= self._max_hosts:
             gone, _ = self._hosts.popitem(last=False)
             self._late.pop(gone, None)
             self.forgotten += 1
-        model = self._hosts[host_id] = HostModel(ts_ms)
-        return model
 
     def _late_event(self, host_id: str, ts_ms: int, model: HostModel) -> None:
         run = self._late[host_id] = self._late.get(host_id, 0) + 1
@@ -78,24 +110,41 @@ class Bank:
             model.set_back(ts_ms)
             del self._late[host_id]
 
-    def _contributions(self, model: HostModel, scores: Mapping[str, float]) -> tuple[Contribution, ...]:
-        of_all = shares(dict(scores))
-        largest = sorted(of_all, key=lambda name: -of_all[name])[:MAX_CONTRIBUTIONS]
-        out = []
-        for name in largest:
-            if of_all[name] < 0.01:
-                break
-            metric, labels = split(name)
-            band = model.bands[name]
-            low, high = band.expected()
-            out.append(
-                Contribution(
-                    metric=metric,
-                    labels=labels,
-                    share=min(1.0, of_all[name]),
-                    value=band.value,
-                    expected_low=low,
-                    expected_high=high,
-                )
-            )
-        return tuple(out)
+
+def _alone(model: HostModel, reading: Reading) -> tuple[Contribution, ...]:
+    """Of single metrics that are out of their bands."""
+    of_all = shares(dict(reading.bands))
+    out = []
+    for name in sorted(of_all, key=lambda n: -of_all[n])[:MAX_CONTRIBUTIONS]:
+        if of_all[name] < 0.01:
+            break
+        band = model.bands[name]
+        out.append(_contribution(name, of_all[name], band.value, *band.expected()))
+    return tuple(out)
+
+
+def _together(model: HostModel, whole: Whole) -> tuple[Contribution, ...]:
+    """Of metrics that are off together."""
+    return tuple(
+        _contribution(
+            c.metric,
+            c.share,
+            model.bands[c.metric].value,
+            max(0.0, model.in_its_unit(c.metric, c.low)),
+            model.in_its_unit(c.metric, c.high),
+        )
+        for c in whole.contributions
+        if c.metric in model.bands
+    )
+
+
+def _contribution(name: str, share: float, value: float, low: float, high: float) -> Contribution:
+    metric, labels = split(name)
+    return Contribution(
+        metric=metric,
+        labels=labels,
+        share=min(1.0, share),
+        value=value,
+        expected_low=low,
+        expected_high=max(low, high),
+    )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 from services.detector.bank import Verdict
 from services.detector.wording import finding, summary
 from shared.schemas.anomaly import Anomaly, AnomalyState, Contribution, Severity
 from shared.schemas.sample import Process
 
-Ended = Literal["recovered", "became normal", "no data", "restarted"]
+Ended = Literal["recovered", "became normal", "no data"]
 """Why an episode is over: values are back; they stayed where they were long enough to be the new normal; the host
-sent nothing any more; the detector was restarted and knows only that the host is calm now."""
+sent nothing any more."""
 
 UPDATE_EVERY_MS = 30_000
 SILENT_MS = 900_000
@@ -37,7 +37,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Episode:
-    """An anomaly that has been opened and not closed; all there is to continue it after a restart."""
+    """An anomaly that has been opened and not closed. ``paged``: it was worth a page, not only a line in the list."""
 
     anomaly_id: str
     host: Host
@@ -49,7 +49,7 @@ class Episode:
     contributions: tuple[Contribution, ...]
     finding: str
     told_ms: int
-    inherited: bool = False
+    paged: bool = False
 
 
 @dataclass
@@ -63,6 +63,7 @@ class _Watched:
     heard_ms: int
     since: int | None = None
     calm_since: int | None = None
+    paged: bool = False
     episode: Episode | None = None
 
 
@@ -76,15 +77,21 @@ class Judge:
         self._hosts: dict[str, _Watched] = {}
         self._newest_ms = 0
 
-    def open_episodes(self) -> list[Episode]:
-        return [w.episode for w in self._hosts.values() if w.episode]
+    def state(self, host_id: str) -> dict[str, Any] | None:
+        """What is remembered of a host, as plain values; ``None`` of one that is calm."""
+        watched = self._hosts.get(host_id)
+        if watched is None:
+            return None
+        return {**{f.name: getattr(watched, f.name) for f in fields(watched)}, "episode": _entry(watched.episode)}
 
-    def inherit(self, episodes: Iterable[Episode]) -> None:
-        """Go on with what an earlier run had open: each is closed when its host is known again and calm."""
-        for episode in episodes:
-            self._hosts[episode.host.host_id] = _Watched(
-                last_ms=episode.last_ms, heard_ms=episode.last_ms, episode=replace(episode, inherited=True)
-            )
+    def restore(self, host_id: str, state: Mapping[str, Any] | None) -> None:
+        """Go on from there. Raises ``ValueError``, ``KeyError`` or ``TypeError``, and changes nothing."""
+        if state is None:
+            self._hosts.pop(host_id, None)
+            return
+        watched = _Watched(**{**state, "episode": _episode(state["episode"])})
+        self._newest_ms = max(self._newest_ms, watched.heard_ms)
+        self._hosts[host_id] = watched
 
     def step(
         self,
@@ -104,8 +111,9 @@ class Judge:
         if ts_ms - watched.last_ms > FORGIVEN_GAP_MS:
             watched.since = watched.calm_since = None
         watched.last_ms, watched.heard_ms = ts_ms, self._newest_ms
-        if verdict.warming_up and (watched.episode is None or watched.episode.inherited):
+        if verdict.warming_up and watched.episode is None:
             return []
+        watched.paged |= verdict.page
         if watched.episode is None:
             return self._calm_host(host, ts_ms, verdict, processes, watched)
         return self._open_host(host, ts_ms, verdict, values, processes, watched, watched.episode)
@@ -141,10 +149,11 @@ class Judge:
             last_ms=ts_ms,
             score=verdict.score,
             peak_score=verdict.score,
-            severity=_severity(verdict.score),
+            severity=_severity(verdict.score, watched.paged),
             contributions=verdict.contributions,
             finding=finding(verdict.contributions),
             told_ms=ts_ms,
+            paged=watched.paged,
         )
         return [_event(watched.episode, "open", ts_ms, processes)]
 
@@ -167,7 +176,8 @@ class Judge:
             last_ms=ts_ms,
             score=verdict.score,
             peak_score=peak,
-            severity=_severity(peak),
+            severity=_severity(peak, watched.paged),
+            paged=watched.paged,
             contributions=verdict.contributions if worst else before.contributions,
             finding=finding(verdict.contributions) if worst else before.finding,
         )
@@ -226,13 +236,26 @@ def _anomaly_id(host_id: str, started_at: int) -> str:
     return blake2b(f"{host_id} {started_at}".encode(), digest_size=12).hexdigest()
 
 
-def _severity(peak: float) -> Severity:
+def _severity(peak: float, paged: bool) -> Severity:
+    if not paged:
+        return "info"
     return "critical" if peak >= CRITICAL_SCORE else "warning"
 
 
+def _entry(episode: Episode | None) -> dict[str, Any] | None:
+    if episode is None:
+        return None
+    return {**asdict(episode), "contributions": [c.model_dump() for c in episode.contributions]}
+
+
+def _episode(entry: Mapping[str, Any] | None) -> Episode | None:
+    if entry is None:
+        return None
+    contributions = tuple(Contribution.model_validate(c) for c in entry["contributions"])
+    return Episode(**{**entry, "host": Host(**entry["host"]), "contributions": contributions})
+
+
 def _why_ended(episode: Episode, values: Mapping[str, float]) -> Ended:
-    if episode.inherited:
-        return "restarted"
     if not episode.contributions:
         return "recovered"
     main = episode.contributions[0]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import msgspec
 
-from services.detector.bank import Bank, Verdict
+from services.detector.bank import Verdict
+from services.detector.continuity import Continuity, Past
+from services.detector.detection import Detection
 from services.detector.features import features
-from services.detector.feedback import Opinions
-from services.detector.judge import Episode, Host, Judge
-from services.detector.limits import Limits
-from services.detector.snapshots import EpisodeFile
+from services.detector.judge import Host
+from services.detector.states import States
 from shared.bus.port import Message, Publisher
 from shared.runtime.clock import Clock
 from shared.schemas.anomaly import Anomaly
@@ -52,51 +52,46 @@ class Processor:
 
     def __init__(
         self,
-        bank: Bank,
-        judge: Judge,
+        detection: Detection,
         publisher: Publisher,
-        episodes: EpisodeFile,
+        states: States,
+        past: Past,
         clock: Clock,
         *,
         max_hosts: int,
         max_future_ms: float,
-        opinions: Opinions | None = None,
     ) -> None:
-        self._opinions = Opinions() if opinions is None else opinions
         self.counters = Counters()
-        self._bank = bank
-        self._judge = judge
+        self._detection = detection
         self._publisher = publisher
-        self._episodes = episodes
+        self._continuity = Continuity(detection, states, past, self._learn, clock)
         self._clock = clock
         self._max_hosts = max_hosts
         self._max_future_ms = max_future_ms
         self._decoder = Decoder(HostSample)
-        self._limits = Limits()
         self._processes: OrderedDict[str, Sequence[Process]] = OrderedDict()
-        self._saved: list[Episode] = []
         self._unsent: list[tuple[str, bytes]] | None = None
+        self._opened: set[str] = set()
+        self._closed: set[str] = set()
         self._stuck_since: float | None = None
         self._stuck_reason = ""
-
-    async def restore(self) -> None:
-        """Take over the episodes an earlier run left open."""
-        try:
-            self._saved = await asyncio.to_thread(self._episodes.load)
-        except (ValueError, OSError) as error:
-            log.warning("the open anomalies of the last run cannot be read", extra={"reason": str(error)})
-        else:
-            self._judge.inherit(self._saved)
 
     async def handle(self, batch: Sequence[Message]) -> None:
         """Raises ``BusError``."""
         if self._unsent is None:
-            before = self._judge.open_episodes()
+            await self._continuity.catch_up(batch)
             self._unsent = await self._judged(batch)
-            # An episode is on disk from before its opening is told until after its end is.
-            await self._save([*before, *self._judge.open_episodes()])
+            self._continuity.learned(batch)
+            # An episode is kept from before its opening is told until after its end is.
+            await self._continuity.save(self._opened)
         await self._send()
-        await self._save(self._judge.open_episodes())
+        await self._continuity.save(self._closed)
+        self._opened, self._closed = set(), set()
+        await self._continuity.save_due(batch)
+
+    async def save(self, partitions: Set[int]) -> None:
+        """Everything learned of hosts in these partitions, for whoever goes on with them."""
+        await self._continuity.save_all(partitions)
 
     def stuck(self) -> str | None:
         """Why nothing has been published for a minute although there was something."""
@@ -112,7 +107,7 @@ class Processor:
                     self.counters.bad += 1
                     continue
                 try:
-                    found = list(self._lines(sample))
+                    found = list(self._lines(sample, message.partition))
                 except Exception:
                     # One event no model can bear must not stop the judgement of all others.
                     log.exception("an event could not be judged", extra={"host": sample.host, "event": sample.event_id})
@@ -121,32 +116,47 @@ class Processor:
                     lines.setdefault(sample.host_id, []).extend(found)
             if number % 50 == 49:
                 await asyncio.sleep(0)  # others live on this loop
-        for anomaly in self._judge.sweep():
+        for anomaly in self._detection.sweep():
             lines.setdefault(anomaly.host_id, []).append(self._told(anomaly))
         return [(host_id, value) for host_id, found in lines.items() for value in _packs(found)]
 
-    def _lines(self, sample: HostSample) -> Iterable[bytes]:
+    def _lines(self, sample: HostSample, partition: int) -> Iterable[bytes]:
         if sample.ts > self._clock.now_ms() + self._max_future_ms:
             self.counters.future += 1
             return
         values = features(sample)
-        verdict = self._bank.score(sample.host_id, sample.ts, values)
-        if verdict is None:
+        host = Host(sample.host_id, sample.host, sample.labels)
+        judged = self._detection.observe(host, sample.ts, values)
+        if judged is None:
             self.counters.late += 1
             return
+        verdict, anomalies = judged
         self.counters.scored += 1
+        self._continuity.seen(sample.host_id, partition)
         if sample.processes:
             self._remember(sample.host_id, sample.processes.top)
-        verdict = self._limits.applied(sample.host_id, sample.ts, values, verdict)
-        verdict = self._opinions.applied(sample.host_id, verdict)
         yield _score_line(sample, verdict)
-        host = Host(sample.host_id, sample.host, sample.labels)
-        for anomaly in self._judge.step(host, sample.ts, verdict, values):
+        for anomaly in anomalies:
             yield self._told(anomaly)
+
+    def _learn(self, message: Message) -> None:
+        """What was judged and told before, for the models alone."""
+        for sample in self._decoder.lines(message.value or b""):
+            if isinstance(sample, BadLine) or sample.ts > self._clock.now_ms() + self._max_future_ms:
+                continue
+            try:
+                self._detection.observe(Host(sample.host_id, sample.host, sample.labels), sample.ts, features(sample))
+            except Exception:
+                log.exception("an event could not be learned", extra={"host": sample.host, "event": sample.event_id})
+            else:
+                self._continuity.seen(sample.host_id, message.partition)
 
     def _told(self, anomaly: Anomaly) -> bytes:
         if anomaly.state == "open":
             self.counters.opened += 1
+            self._opened.add(anomaly.host_id)
+        elif anomaly.state == "close":
+            self._closed.add(anomaly.host_id)
         if anomaly.state != "update":
             log.info(
                 "anomaly opened" if anomaly.state == "open" else "anomaly closed",
@@ -186,16 +196,6 @@ class Processor:
             self._stuck_reason = str(error)
             raise error
         self._unsent = self._stuck_since = None
-
-    async def _save(self, episodes: list[Episode]) -> None:
-        wanted = {e.anomaly_id: e for e in episodes}
-        if wanted.keys() == {e.anomaly_id for e in self._saved}:
-            return
-        try:
-            await asyncio.to_thread(self._episodes.save, list(wanted.values()))
-        except OSError as error:
-            log.warning("the open anomalies cannot be saved", extra={"reason": str(error)})
-        self._saved = list(wanted.values())
 
 
 def _score_line(sample: HostSample, verdict: Verdict) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
-from services.detector.bank import Bank
+from services.detector.detection import Detection
 from services.detector.feedback import Opinions
-from services.detector.judge import Judge
 from services.detector.listening import Listening
 from services.detector.processor import Processor
-from services.detector.snapshots import EpisodeFile
+from services.detector.states import States, TopicStates
 from shared.bus import kafka
 from shared.bus.port import Publisher, Tail
 from shared.bus.stream import StreamService, batches, stream_app
@@ -21,6 +21,7 @@ from shared.schemas.topics import CONTROL, METRICS
 
 BATCH_EVENTS = 2000
 BATCH_SECONDS = 0.6
+SAVE_WITHIN = 3.0
 
 
 class Detector:
@@ -40,7 +41,6 @@ class Detector:
     async def start(self) -> None:
         """Raises ``BusError`` where the broker cannot be reached."""
         await self._publisher.start()
-        await self.processor.restore()
         await self._control.start()
         self._hears = asyncio.create_task(self._listening.run(), name="detector-control")
         await self._stream.start()
@@ -56,7 +56,11 @@ class Detector:
             stream.cancel()
 
     async def stop(self) -> None:
+        ours = self._stream.partitions(METRICS)
         await self._stream.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SAVE_WITHIN):
+                await self.processor.save(ours)
         await self._control.stop()
         if self._hears is not None:
             self._hears.cancel()
@@ -71,24 +75,26 @@ def build(
     health: Health | None = None,
     publisher: Publisher | None = None,
     control: Tail | None = None,
+    states: States | None = None,
     session_timeout: float = 10.0,
 ) -> Service:
-    """``session_timeout``: see ``stream_app``; for tests. Raises ``BusError`` (permanent) on Kafka settings that
-    cannot work.
+    """``states``: where models are kept; on the bus unless said otherwise. ``session_timeout``: see ``stream_app``; for
+    tests. Raises ``BusError`` (permanent) on Kafka settings that cannot work.
     """
     detector = settings.detector
     publisher = publisher or kafka.publisher(settings.kafka, "lapwing-detector")
     control = control or kafka.tail(settings.kafka, [CONTROL], "lapwing-detector-control")
     opinions = Opinions()
     processor = Processor(
-        Bank(warmup_seconds=detector.warmup_seconds, max_hosts=detector.max_hosts),
-        Judge(threshold=detector.threshold, open_after=detector.open_after, close_after=detector.close_after),
+        Detection(detector, opinions),
         publisher,
-        EpisodeFile(settings.data_dir / "detector" / "episodes.json"),
+        states or TopicStates(settings.kafka, publisher),
+        lambda partition, first, end: kafka.span(
+            settings.kafka, METRICS, partition, first, end, "lapwing-detector-past"
+        ),
         clock or SystemClock(),
         max_hosts=detector.max_hosts,
         max_future_ms=settings.ingest.max_future_seconds * 1000,
-        opinions=opinions,
     )
     app = stream_app(settings, "detector", session_timeout=session_timeout)
     batches(app, [METRICS], BATCH_EVENTS, BATCH_SECONDS, processor.handle)

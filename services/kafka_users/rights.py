@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from shared.bus.rights import Right
-from shared.schemas.topics import ALERTS, ALL_TOPICS, ANOMALIES, CONTROL, EVENT_TOPICS, LOGS, METRICS, Topic
+from shared.schemas.topics import ALERTS, ALL_TOPICS, ANOMALIES, CONTROL, EVENT_TOPICS, LOGS, METRICS, STATES, Topic
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Use:
 USES: Mapping[str, Use] = {
     "agent": Use(writes=(METRICS, LOGS)),
     "ingest": Use(reads=EVENT_TOPICS, writes=tuple(topic.dlq for topic in EVENT_TOPICS), group=True),
-    "detector": Use(reads=(METRICS, CONTROL), writes=(ANOMALIES,), group=True),
+    "detector": Use(reads=(METRICS, CONTROL, STATES), writes=(ANOMALIES, STATES), group=True),
     "alerter": Use(reads=(METRICS, ANOMALIES, ALERTS, CONTROL), writes=(ALERTS,), group=True),
     # It takes in what agents post, sends dead letters again, and says what people decided.
     "api": Use(reads=(METRICS, ANOMALIES, ALERTS, CONTROL), writes=(*EVENT_TOPICS, CONTROL)),

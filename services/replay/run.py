@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from services.detector.bank import Bank
+from services.detector.detection import Detection
 from services.detector.feedback import Opinions
-from services.detector.judge import Host, Judge
-from services.detector.limits import Limits
+from services.detector.judge import Host
 from services.history.stored import Reading
 from shared.runtime.settings import DetectorSettings
 from shared.schemas.anomaly import Anomaly, Severity
@@ -34,12 +33,7 @@ class Run:
     """``counted_from``: what opens earlier only prepares the models."""
 
     def __init__(self, settings: DetectorSettings, opinions: Opinions, counted_from_ms: int) -> None:
-        self._bank = Bank(warmup_seconds=settings.warmup_seconds, max_hosts=settings.max_hosts)
-        self._judge = Judge(
-            threshold=settings.threshold, open_after=settings.open_after, close_after=settings.close_after
-        )
-        self._limits = Limits()
-        self._opinions = opinions
+        self._detection = Detection(settings, opinions)
         self._counted_from_ms = counted_from_ms
         self._found: dict[str, Episode] = {}
 
@@ -51,12 +45,8 @@ class Run:
 
     def take(self, host: Host, readings: Iterable[Reading]) -> None:
         for reading in readings:
-            verdict = self._bank.score(host.host_id, reading.ts_ms, reading.features)
-            if verdict is None:
-                continue
-            verdict = self._limits.applied(host.host_id, reading.ts_ms, reading.features, verdict)
-            verdict = self._opinions.applied(host.host_id, verdict)
-            for anomaly in self._judge.step(host, reading.ts_ms, verdict, reading.features):
+            judged = self._detection.observe(host, reading.ts_ms, reading.features)
+            for anomaly in judged[1] if judged else ():
                 self._told(anomaly)
 
     def _told(self, anomaly: Anomaly) -> None:

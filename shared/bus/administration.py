@@ -77,7 +77,10 @@ class KafkaAdmin:
 
     def _configuration(self, topic: Topic) -> dict[str, str | int]:
         if topic.compacted:
-            return {"cleanup.policy": "compact"}
+            configuration: dict[str, str | int] = {"cleanup.policy": "compact"}
+            if topic.segment_bytes:
+                configuration |= {"segment.bytes": topic.segment_bytes, "min.cleanable.dirty.ratio": "0.3"}
+            return configuration
         if topic in (METRICS, LOGS, ANOMALIES):
             return {
                 "cleanup.policy": "delete",

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from shared.bus.port import Admin, Publisher, Tail
 from shared.bus.publishing import MAX_MESSAGE_BYTES, KafkaPublisher
+from shared.bus.span import span
 from shared.bus.tailing import UNKNOWN_LAG, KafkaTail
 from shared.runtime.settings import KafkaSettings
 from shared.schemas.topics import Topic
 
-__all__ = ["MAX_MESSAGE_BYTES", "UNKNOWN_LAG", "admin", "publisher", "tail"]
+__all__ = ["MAX_MESSAGE_BYTES", "UNKNOWN_LAG", "admin", "publisher", "span", "tail"]
 
 
 def publisher(settings: KafkaSettings, client_id: str, *, timeout: float = 10.0) -> Publisher:

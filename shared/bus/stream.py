@@ -215,6 +215,12 @@ class StreamService:
             self._measured({tp: consumer.highwater(tp) for tp in consumer.assignment()})
         return self._app.progress.lag()
 
+    def partitions(self, topic: Topic) -> set[int]:
+        """Of ``topic``, those that this member of the group reads now."""
+        if not self._assigned.is_set():
+            return set()
+        return {tp.partition for tp in self._app.consumer.assignment() if tp.topic == topic.name}
+
     def handled(self, receipt: Receipt) -> bool:
         """Whether a handler has returned with this message; it is then as durable as the handler makes it."""
         return self._app.progress.handled((receipt.topic, receipt.partition), receipt.offset)

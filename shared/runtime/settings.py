@@ -215,6 +215,9 @@ class DetectorSettings(Section):
         5, description="seconds an anomaly must last before it is announced"
     )
     close_after: Annotated[float, Field(ge=0)] = Field(30, description="calm seconds before it is over")
+    pages_per_week: Annotated[float, Field(gt=0, le=1000)] = Field(
+        2.0, description="how often a host may be worth a page; what is more goes to the list as `info`"
+    )
     max_hosts: Annotated[int, Field(ge=1)] = Field(
         10_000, description="hosts remembered; the longest silent is forgotten first"
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from services.detector.service import build
+from services.detector.states import FileStates, States
 from shared.bus.kafka import publisher, tail
 from shared.runtime.clock import ManualClock
 from shared.runtime.health import Health
@@ -42,9 +44,9 @@ def samples(first: int, seconds: int, cpu: float, host: str = "host-1", start: i
 
 @asynccontextmanager
 async def detecting(
-    settings: Settings, now_ms: int = T0 + 3_600_000, health: Health | None = None
+    settings: Settings, now_ms: int = T0 + 3_600_000, health: Health | None = None, states: States | None = None
 ) -> AsyncIterator[Any]:
-    service = build(settings, clock=ManualClock(now_ms), health=health, session_timeout=1.5)
+    service = build(settings, clock=ManualClock(now_ms), health=health, states=states, session_timeout=1.5)
     try:
         await service.start()
         yield service
@@ -150,25 +152,25 @@ async def test_several_events_of_a_host_travel_in_one_message(tmp_path: Path) ->
 async def test_a_detector_that_was_killed_closes_what_it_had_opened(tmp_path: Path) -> None:
     with embedded_broker() as broker:
         settings = settings_for(broker.address, tmp_path, detector=QUICK)
-        async with said(settings) as events, detecting(settings):
+        kept = FileStates(tmp_path / "states")
+        async with said(settings) as events, detecting(settings, states=kept):
             await publish(settings, samples(0, 60, cpu=4))
             await publish(settings, samples(60, 20, cpu=99))
             await eventually(lambda: anomalies(events, "open"))
-            await eventually(lambda: (tmp_path / "detector" / "episodes.json").exists())
-        saved = (tmp_path / "detector" / "episodes.json").read_bytes()
+            await eventually(lambda: list(kept.directory.rglob("*.state")))
+        await asyncio.to_thread(shutil.copytree, kept.directory, tmp_path / "kept")
 
     # All that is left is the disk: another process, and a broker that has forgotten everything.
     with embedded_broker() as broker:
         settings = settings_for(broker.address, tmp_path, detector=QUICK)
-        (tmp_path / "detector" / "episodes.json").write_bytes(saved)
-        async with detecting(settings), said(settings) as later:
+        async with detecting(settings, states=FileStates(tmp_path / "kept")), said(settings) as later:
             await publish(settings, samples(80, 60, cpu=4))
             await eventually(lambda: anomalies(later, "close"), within=20)
-            await eventually(lambda: b'"episodes": []' in (tmp_path / "detector" / "episodes.json").read_bytes())
     (opened,), (closed,) = anomalies(events, "open"), anomalies(later)
     assert closed.anomaly_id == opened.anomaly_id
     assert closed.started_at == opened.started_at
-    assert closed.evidence["ended"] == "restarted"
+    assert closed.evidence["ended"] == "recovered"
+    assert not any(s.warming_up for s in scores(later)), "what was known is still known"
 
 
 async def test_a_restart_during_a_fault_raises_no_second_alarm(tmp_path: Path) -> None:
@@ -185,12 +187,13 @@ async def test_a_restart_during_a_fault_raises_no_second_alarm(tmp_path: Path) -
     assert len(anomalies(events, "open")) == 1
 
 
-async def test_an_episode_file_that_cannot_be_read_is_no_reason_not_to_start(tmp_path: Path) -> None:
-    (tmp_path / "detector").mkdir()
-    (tmp_path / "detector" / "episodes.json").write_text('{"version": 1, "episodes": [{"what": "is this"}]}')
+async def test_a_state_that_cannot_be_read_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    for partition in ("0", "1"):
+        (tmp_path / "states" / partition).mkdir(parents=True)
+        (tmp_path / "states" / partition / "a.state").write_bytes(b"\x80\x04what is this")
     with embedded_broker() as broker:
         settings = settings_for(broker.address, tmp_path, detector=QUICK)
-        async with detecting(settings), said(settings) as events:
+        async with detecting(settings, states=FileStates(tmp_path / "states")), said(settings) as events:
             await publish(settings, samples(0, 3, cpu=4))
             await eventually(lambda: len(scores(events)) == 3)
 

@@ -135,6 +135,13 @@ class HostCore:
         metrics = {names[index[i]]: min(abs(float(z[i])), 100.0) / scale for i in order if excess[i] > _MATTERS}
         return tuple(named), metrics
 
+    def set_back(self, by_ms: int) -> None:
+        """Time is counted from elsewhere now: the host's clock was set back."""
+        if self._first_ms is not None:
+            self._first_ms -= by_ms
+            self._last_ms -= by_ms
+            self._baseline.arrays["seen"] -= by_ms / 1000.0
+
     def state(self) -> bytes:
         """All there is to continue from, bit for bit."""
         masses, counter, first = self._trees.masses()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import fmean, median
+from typing import Any
 
 from river import stats
 
@@ -28,6 +29,7 @@ class Band:
 
     __slots__ = (
         "_early",
+        "_fading",
         "_first_ms",
         "_mean",
         "_outside",
@@ -35,6 +37,7 @@ class Band:
         "_spread",
         "_trait",
         "interval_ms",
+        "reading",
         "score",
         "seen_ms",
         "value",
@@ -46,16 +49,18 @@ class Band:
         self._outside = 0
         self._first_ms = now_ms
         self._early: list[float] | None = []
+        self._fading = 0.0
         self._mean: stats.EWMean | None = None
         self._spread: stats.EWMean | None = None
         self.seen_ms = now_ms
         self.interval_ms = 0
+        self.reading = 0.0
         self.score = 0.0
         self.value = 0.0
 
     def observe(self, value: float, now_ms: int) -> float:
         """The score of ``value``; afterwards it is learned."""
-        reading = math.log1p(max(0.0, value)) if self._trait.ratio else value
+        reading = self.reading = math.log1p(max(0.0, value)) if self._trait.ratio else value
         if self._readings:
             self.interval_ms = now_ms - self.seen_ms
         self.seen_ms, self.value = now_ms, value
@@ -73,17 +78,45 @@ class Band:
                 self._learn(min(max(reading, centre - edge), centre + edge))
         return self.score
 
+    @property
+    def noise(self) -> float:
+        return self._trait.noise
+
+    def unit(self, reading: float) -> float:
+        """A reading in the metric's own unit."""
+        return math.expm1(min(reading, 700.0)) if self._trait.ratio else reading
+
     def shift(self, by_ms: int) -> None:
         """Time is counted from elsewhere now."""
         self._first_ms += by_ms
         self.seen_ms += by_ms
 
+    def state(self) -> list[Any]:
+        """All there is to go on from, as plain values."""
+        settled = [self._fading, self._mean.get(), self._spread.get()] if self._mean and self._spread else None
+        times = [self._first_ms, self.seen_ms, self.interval_ms]
+        return [self._readings, self._outside, times, self._early, settled, self.reading, self.value, self.score]
+
+    @classmethod
+    def restored(cls, trait: Trait, state: Sequence[Any]) -> Band:
+        """Raises ``ValueError`` or ``TypeError`` on what is no such state."""
+        readings, outside, (first_ms, seen_ms, interval_ms), early, settled, reading, value, score = state
+        band = cls(trait, int(first_ms))
+        band._readings, band._outside = int(readings), int(outside)
+        band.seen_ms, band.interval_ms = int(seen_ms), int(interval_ms)
+        band.reading, band.value, band.score = float(reading), float(value), float(score)
+        if settled:
+            band._begin(*map(float, settled))
+        else:
+            band._early = [float(r) for r in early]
+        return band
+
     def expected(self) -> tuple[float, float]:
         """The values that score at most 1, low and high, in the metric's own unit."""
         centre, edge = self._centre_and_edge()
-        middle = self._unit(centre)
-        high = max(self._unit(centre + edge), middle + self._trait.matters)
-        low = min(self._unit(centre - edge), middle - self._trait.matters) if self._trait.falls else 0.0
+        middle = self.unit(centre)
+        high = max(self.unit(centre + edge), middle + self._trait.matters)
+        low = min(self.unit(centre - edge), middle - self._trait.matters) if self._trait.falls else 0.0
         return max(0.0, low), high if self._trait.most is None else min(high, self._trait.most)
 
     def _score(self, value: float, reading: float, centre: float, edge: float) -> float:
@@ -92,7 +125,7 @@ class Band:
             return 0.0
         # Unusual is not enough: it must also be large enough to matter.
         unusual = abs(away) / edge
-        matters = abs(value - self._unit(centre)) / self._trait.matters
+        matters = abs(value - self.unit(centre)) / self._trait.matters
         return min(unusual, matters, HIGHEST)
 
     def _centre_and_edge(self) -> tuple[float, float]:
@@ -118,13 +151,14 @@ class Band:
         spacing = (self.seen_ms - self._first_ms) / 1000 / (self._readings - 1)
         fading = min(0.2, max(0.0005, 1 - math.exp(-spacing / MEMORY_SECONDS)))
         centre, variance = _robust(early, self._trait.noise)
+        self._begin(fading, centre, variance)
+
+    def _begin(self, fading: float, centre: float, variance: float) -> None:
+        self._fading = fading
         self._mean, self._spread = stats.EWMean(fading), stats.EWMean(fading)
         self._mean.update(centre)  # the first update is the value to start from
         self._spread.update(variance)
         self._early = None
-
-    def _unit(self, reading: float) -> float:
-        return math.expm1(reading) if self._trait.ratio else reading
 
 
 def _robust(readings: Sequence[float], noise: float) -> tuple[float, float]:

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import json
 from itertools import pairwise
-from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.detector.bank import Verdict
 from services.detector.judge import SILENT_MS, UPDATE_EVERY_MS, Host, Judge
-from services.detector.snapshots import EpisodeFile
 from shared.schemas.anomaly import Anomaly, Contribution
 from tests.unit.detector.stories import T0
 
@@ -24,7 +22,12 @@ def judge(*, threshold: float = 1.0, open_after: float = 5, close_after: float =
 
 
 def unusual(score: float = 2.0, *contributions: Contribution) -> Verdict:
-    return Verdict(score=score, contributions=contributions or (CPU,))
+    return Verdict(score=score, contributions=contributions or (CPU,), page=True)
+
+
+def open_on(it: Judge, *hosts: str) -> list[str]:
+    """Those of ``hosts`` with an open episode."""
+    return [host for host in hosts if (state := it.state(host)) and state["episode"]]
 
 
 CALM = Verdict(score=0.3)
@@ -131,7 +134,7 @@ def test_a_host_whose_clock_is_behind_is_not_silent() -> None:
         it.step(WEB, T0 + second * 1000, CALM, {})
         it.step(behind, T0 - hour + second * 1000, unusual(), {})
         assert it.sweep() == []
-    assert [e.host.host_id for e in it.open_episodes()] == ["host-3"]
+    assert open_on(it, "host-1", "host-3") == ["host-3"]
 
 
 def test_silence_is_not_duration() -> None:
@@ -145,7 +148,7 @@ def test_hosts_are_judged_apart() -> None:
     for second in range(10):
         assert it.step(other, T0 + second * 1000, CALM, {}) == []
         it.step(WEB, T0 + second * 1000, unusual(), {})
-    assert [e.host.host_id for e in it.open_episodes()] == ["host-1"]
+    assert open_on(it, "host-1", "host-2") == ["host-1"]
 
 
 def test_the_same_story_told_twice_has_the_same_ids() -> None:
@@ -153,46 +156,39 @@ def test_the_same_story_told_twice_has_the_same_ids() -> None:
     assert told(judge(), dict(story)) == told(judge(), dict(story))
 
 
-def test_open_episodes_survive_on_disk(tmp_path: Path) -> None:
-    file, before = EpisodeFile(tmp_path / "deep" / "episodes.json"), judge()
-    assert file.load() == []
-    (opened,) = told(before, {range(10): unusual()})
-    file.save(before.open_episodes())
-
-    after = judge()
-    after.inherit(file.load())
-    warming = Verdict(score=0.0, warming_up=True)
-    events = told(after, {range(20, 140): warming, range(140, 200): CALM})
-    assert [(e.state, e.anomaly_id) for e in events] == [("close", opened.anomaly_id)]
-    assert events[0].evidence == {"ended": "restarted"}
-    assert after.open_episodes() == []
+def test_what_is_no_page_is_for_the_list_only_until_it_is_one() -> None:
+    quiet = Verdict(score=3.5, contributions=(CPU,))
+    events = told(judge(), {range(10): quiet, range(10, 11): unusual(3.6), range(11, 20): quiet, range(20, 60): CALM})
+    assert [(e.state, e.severity) for e in events] == [("open", "info"), ("update", "critical"), ("close", "critical")]
 
 
-def test_an_inherited_episode_that_goes_on_goes_on() -> None:
-    before = judge()
-    (opened,) = told(before, {range(10): unusual()})
-    after = judge()
-    after.inherit(before.open_episodes())
-    events = told(after, {range(200, 260): unusual(), range(260, 300): CALM})
-    assert {e.anomaly_id for e in events} == {opened.anomaly_id}
-    assert "open" not in {e.state for e in events}
-    assert events[-1].state == "close"
+def test_a_page_in_the_seconds_before_the_opening_counts() -> None:
+    paged_first = {range(1): unusual(), range(1, 8): Verdict(score=2.0, contributions=(CPU,))}
+    assert [e.severity for e in told(judge(), paged_first)] == ["warning"]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": 1}', '{"version": 1, "episodes": [{}]}', "\0\1"])
-def test_a_damaged_file_is_an_error_with_words(content: str, tmp_path: Path) -> None:
-    (tmp_path / "episodes.json").write_text(content)
-    with pytest.raises(ValueError, match=r"."):
-        EpisodeFile(tmp_path / "episodes.json").load()
+@pytest.mark.parametrize("cut", range(1, 150, 7))
+def test_a_judge_that_goes_on_from_a_state_says_what_the_first_would_have_said(cut: int) -> None:
+    story = [CALM] * 10 + [unusual(1.5)] * 40 + [unusual(4.0)] * 10 + [CALM] * 20 + [unusual()] * 10 + [CALM] * 60
+
+    def some(it: Judge, seconds: range) -> list[Anomaly]:
+        return [e for n in seconds for e in it.step(WEB, T0 + n * 1000, story[n], {"cpu.percent": 5.0})]
+
+    whole, before, after = judge(), judge(), judge()
+    expected = some(whole, range(150))
+    told_before = some(before, range(cut))
+    after.restore("host-1", msgspec.msgpack.decode(msgspec.msgpack.encode(before.state("host-1"))))
+    assert [*told_before, *some(after, range(cut, 150))] == expected
 
 
-def test_saving_replaces_the_file_whole(tmp_path: Path) -> None:
-    file, it = EpisodeFile(tmp_path / "episodes.json"), judge()
+@pytest.mark.parametrize("state", [{}, {"last_ms": 1}, {"last_ms": 1, "heard_ms": 1, "episode": {"what": "is this"}}])
+def test_what_is_no_state_changes_nothing(state: dict[str, object]) -> None:
+    it = judge()
     told(it, {range(10): unusual()})
-    file.save(it.open_episodes())
-    file.save([])
-    assert json.loads((tmp_path / "episodes.json").read_text())["episodes"] == []
-    assert [p.name for p in tmp_path.iterdir()] == ["episodes.json"]
+    before = it.state("host-1")
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        it.restore("host-1", state)
+    assert it.state("host-1") == before
 
 
 @settings(max_examples=200, deadline=None)
@@ -244,4 +240,4 @@ def test_every_episode_is_opened_once_and_closed_at_most_once(
             else:
                 assert event.ended_at is None
                 live[event.host_id] = event
-        assert {e.host.host_id for e in it.open_episodes()} == set(live)
+        assert open_on(it, "a", "b") == sorted(live)

@@ -89,5 +89,6 @@ def test_topics_are_those_of_the_contract() -> None:
         *(t.name for t in EVENT_TOPICS),
         *(f"{t.name}.dlq" for t in EVENT_TOPICS),
         "lapwing.control.v1",
+        "lapwing.states.v1",
     }
     assert [t.name for t in ALL_TOPICS if t.compacted] == ["lapwing.control.v1"]
