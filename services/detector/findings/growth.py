@@ -1,0 +1,123 @@
+"""Something that grows towards a limit, and when it gets there: rings of buckets from seconds to half a day wide.
+
+What makes growth worth a word: it is steady over many buckets (no step, no noise), it has not stopped, it would
+reach the limit within a few times the span it was watched for, and it goes where it has not been before (a sawtooth
+has, a leak has not).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from services.detector.findings.ring import Ring, last
+from services.detector.findings.trend import Trend, trend
+
+_PEAKS_MS = (600_000, 7_200_000, 86_400_000)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """``reach``: how many times the watched span is looked ahead; ``farthest_ms``: never further than that.
+    ``least``: share of the limit that must have been added. ``points``: the shortest stretches to look at, in buckets.
+    """
+
+    widths_ms: tuple[int, ...]
+    points: tuple[int, ...]
+    reach: float
+    farthest_ms: int
+    least: float
+    rising: float = 0.8
+    step: float = 0.5
+    tail: float = 0.5
+    relaxed: float = 1.6
+    """What is open stays while it is not this many times slower than what would open."""
+    ordinary: float = 0.9
+    """A peak below this share of the limit that went away by itself is ordinary."""
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """``rate`` is per hour, in the unit of the value; ``full_ms`` and its interval count from now."""
+
+    since_ms: int
+    value: float
+    growth: float
+    rate: float
+    full_ms: float
+    soonest_ms: float
+    latest_ms: float
+
+
+class Growth(msgspec.Struct):
+    """``forecasts``: what each ring said when it was last looked at."""
+
+    rings: list[Ring]
+    peaks: list[Ring]
+    forecasts: list[Forecast | None]
+    since_ms: int = -1
+
+    @classmethod
+    def new(cls, limits: Limits) -> Growth:
+        rings = [Ring(w) for w in limits.widths_ms]
+        return cls(rings, [Ring(w) for w in _PEAKS_MS], [None] * len(rings))
+
+    def observe(
+        self, ts_ms: int, value: float, limit: float, limits: Limits, keep: Callable[[float, float], float] = last
+    ) -> Forecast | None:
+        """``limit`` is the value at which nothing is left, in the same unit."""
+        for peak in self.peaks:
+            peak.put(ts_ms, value, max)
+        for n, ring in enumerate(self.rings):
+            if ring.put(ts_ms, value, keep):
+                self.forecasts[n] = self._look(ring, ts_ms, value, limit, limits)
+            elif (old := self.forecasts[n]) and value < old.value - old.growth / 3:
+                self.forecasts[n] = None
+        found = next((f for f in self.forecasts if f), None)
+        if found is None:
+            self.since_ms = -1
+        elif self.since_ms < 0:
+            self.since_ms = found.since_ms
+        return found
+
+    def _look(self, ring: Ring, ts_ms: int, value: float, limit: float, limits: Limits) -> Forecast | None:
+        buckets, values = ring.points()
+        relax = limits.relaxed if self.since_ms >= 0 else 1.0
+        left = limit - value
+        for count in limits.points:
+            if len(values) < count or left <= 0:
+                return None
+            times, part = buckets[-count:], values[-count:]
+            span = (times[-1] - times[0]) * ring.width_ms
+            # Most of the time there is no growth to speak of, and no need to look at all pairs.
+            grown = part[-1] - part[0]
+            if grown * relax < limits.least * limit or grown * limits.reach * relax * 2 < left:
+                continue
+            found = trend(times, part)
+            since = times[0] * ring.width_ms
+            if found and self._worth(found, relax, limits) and not self._known(since, value, limit, limits):
+                full = left / found.slope * ring.width_ms
+                if full <= min(limits.reach * span, limits.farthest_ms) * relax:
+                    return Forecast(
+                        since_ms=since,
+                        value=value,
+                        growth=found.growth,
+                        rate=found.slope * 3_600_000 / ring.width_ms,
+                        full_ms=full,
+                        soonest_ms=left / found.high * ring.width_ms,
+                        latest_ms=left / found.low * ring.width_ms,
+                    )
+        return None
+
+    def _worth(self, found: Trend, relax: float, limits: Limits) -> bool:
+        return (
+            found.low > 0
+            and found.rising * relax >= limits.rising
+            and found.step <= limits.step * relax
+            and found.tail * relax >= limits.tail
+        )
+
+    def _known(self, since_ms: int, value: float, limit: float, limits: Limits) -> bool:
+        peak = max(p.highest_before(since_ms) for p in self.peaks)
+        return value <= peak < limits.ordinary * limit
