@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -36,6 +37,7 @@ T = Thresholds()
 
 
 class CpuOverload(Watching):
+    section: ClassVar[str] = "cpu"
     percent: Smooth = msgspec.field(default_factory=Smooth)
     busy: Smooth = msgspec.field(default_factory=Smooth)
     hold: Hold = msgspec.field(default_factory=Hold)

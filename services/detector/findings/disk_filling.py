@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -54,7 +55,8 @@ class _Mount(msgspec.Struct):
 class DiskFilling(Watching):
     """Read-only file systems are as full as they are meant to be."""
 
-    mounts: dict[str, _Mount] = {}
+    section: ClassVar[str] = "disks"
+    mounts: dict[str, _Mount] = msgspec.field(default_factory=dict)
 
     def observe(self, ts_ms: int, sample: HostSample) -> Sequence[Sighting]:
         if sample.disks is None:

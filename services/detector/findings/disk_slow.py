@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -38,7 +39,8 @@ class _Device(msgspec.Struct):
 
 
 class DiskSlow(Watching):
-    devices: dict[str, _Device] = {}
+    section: ClassVar[str] = "disk_io"
+    devices: dict[str, _Device] = msgspec.field(default_factory=dict)
 
     def observe(self, ts_ms: int, sample: HostSample) -> Sequence[Sighting]:
         if sample.disk_io is None:

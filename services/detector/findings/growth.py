@@ -34,6 +34,8 @@ class Limits:
     tail: float = 0.5
     relaxed: float = 1.6
     """What is open stays while it is not this many times slower than what would open."""
+    whole: bool = False
+    """Only buckets that have ended count, for those that keep the least of their values."""
     ordinary: float = 0.9
     """A peak below this share of the limit that went away by itself is ordinary."""
 
@@ -83,6 +85,8 @@ class Growth(msgspec.Struct):
 
     def _look(self, ring: Ring, ts_ms: int, value: float, limit: float, limits: Limits) -> Forecast | None:
         buckets, values = ring.points()
+        if limits.whole:
+            buckets, values = buckets[:-1], values[:-1]
         relax = limits.relaxed if self.since_ms >= 0 else 1.0
         left = limit - value
         for count in limits.points:

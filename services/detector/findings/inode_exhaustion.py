@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -12,6 +13,7 @@ from services.detector.findings.growth import Forecast, Growth, Limits
 from services.detector.findings.hold import Hold
 from services.detector.findings.port import MAX_OF_A_KIND, RECOVERED, Sighting, Watching, share
 from services.detector.findings.words import between, number, span
+from shared.schemas.anomaly import Severity
 from shared.schemas.sample import Disk, HostSample
 
 HOUR_MS = 3_600_000
@@ -48,7 +50,8 @@ class _Mount(msgspec.Struct):
 class InodeExhaustion(Watching):
     """File systems without a fixed number of inodes say 0 of 0 and are not looked at."""
 
-    mounts: dict[str, _Mount] = {}
+    section: ClassVar[str] = "disks"
+    mounts: dict[str, _Mount] = msgspec.field(default_factory=dict)
 
     def observe(self, ts_ms: int, sample: HostSample) -> Sequence[Sighting]:
         if sample.disks is None:
@@ -87,8 +90,8 @@ def _said(host: str, disk: Disk, since_ms: int, forecast: Forecast | None) -> Si
         left, interval = span(forecast.full_ms), between(forecast.soonest_ms, forecast.latest_ms)
         evidence |= {"rate": f"{number(forecast.rate)}/h", "none left in": left, "between": interval}
         when = f", none left in about {left} ({interval})"
-    by_level = "critical" if percent >= T.critical else "warning"
-    by_time = severity(forecast.full_ms, T.warning_ms, T.critical_ms) if forecast else "warning"
+    by_level: Severity = "critical" if percent >= T.critical else "warning"
+    by_time: Severity = severity(forecast.full_ms, T.warning_ms, T.critical_ms) if forecast else "warning"
     return Sighting(
         finding="inode_exhaustion",
         labels={"mountpoint": disk.mountpoint},

@@ -1,4 +1,4 @@
-"""What a number ordinarily is at this time of the day: the lowest and the highest minute of each hour, forgotten slowly.
+"""What a number ordinarily is at this time of the day: the lowest and highest minute of each hour, forgotten slowly.
 
 Extremes, not averages, because what matters is whether something has been like this before: the backup at two, the
 quiet of the night. In the logarithm, as rates are.
@@ -15,6 +15,8 @@ DAY_MS = 86_400_000
 _HOURS = 24
 _SLOT = struct.Struct("<3d")
 _FADING_DAYS = 14.0
+_LONGEST_MINUTES = 11
+"""What was read before a longer gap says nothing of the time after it."""
 
 
 def _empty() -> bytearray:
@@ -71,7 +73,8 @@ class Minute(msgspec.Struct):
         ended = None
         number = ts_ms // 60_000
         if number != self.number:
-            ended = self.total / self.count if self.count else None
+            if self.count and number - self.number <= _LONGEST_MINUTES:
+                ended = self.total / self.count
             self.number, self.total, self.count = number, 0.0, 0
         self.total += value
         self.count += 1

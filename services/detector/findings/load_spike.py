@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -33,6 +34,7 @@ T = Thresholds()
 
 
 class LoadSpike(Watching):
+    section: ClassVar[str] = "load"
     cores: int = 0
     level: Level = msgspec.field(default_factory=Level)
     minute: Minute = msgspec.field(default_factory=Minute)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 
@@ -26,25 +26,35 @@ class Sighting(msgspec.Struct, frozen=True):
     severity: Severity
     since_ms: int
     summary: str
-    evidence: dict[str, str] = {}
+    evidence: dict[str, str] = msgspec.field(default_factory=dict)
     contributions: tuple[Contribution, ...] = ()
 
 
 class Watcher(Protocol):
     """A struct that msgspec can write and read back: all it knows is in its fields, and all of it is bounded."""
 
+    section: ClassVar[str]
+    """The part of a sample without which there is nothing to say."""
     ended: str
     """Why the last thing it let go of is over."""
+    held: tuple[Sighting, ...]
+    heard_ms: int
 
     def observe(self, ts_ms: int, sample: HostSample) -> Sequence[Sighting]:
         """What is held now. ``ts_ms`` only grows; a section that is absent says nothing, neither good nor bad."""
 
 
 class Watching(msgspec.Struct):
-    """What watchers have in common: ``held`` is what was said last, and is said again until there is news."""
+    """What watchers have in common: ``held`` is what was said last, and is said again until there is news.
+
+    ``heard_ms`` is when, while something was held, the section last said anything.
+    """
+
+    section: ClassVar[str]
 
     ended: str = RECOVERED
     held: tuple[Sighting, ...] = ()
+    heard_ms: int = -1
 
 
 def share(metric: str, value: float, low: float, high: float, labels: dict[str, str] | None = None) -> Contribution:

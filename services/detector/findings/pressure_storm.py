@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -36,6 +37,7 @@ THRESHOLDS = (
 
 
 class PressureStorm(Watching):
+    section: ClassVar[str] = "pressure"
     holds: tuple[Hold, Hold, Hold] = msgspec.field(default_factory=lambda: (Hold(), Hold(), Hold()))
     critical: list[bool] = msgspec.field(default_factory=lambda: [False] * len(THRESHOLDS))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -32,6 +33,7 @@ T = Thresholds()
 
 
 class SwapStorm(Watching):
+    section: ClassVar[str] = "swap"
     came: Smooth = msgspec.field(default_factory=Smooth)
     went: Smooth = msgspec.field(default_factory=Smooth)
     hold: Hold = msgspec.field(default_factory=Hold)

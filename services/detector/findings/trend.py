@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 _Z = 1.645  # nine times in ten the slope is within the interval
 
@@ -47,6 +48,6 @@ def trend(times: Sequence[float], values: Sequence[float]) -> Trend | None:
         high=slopes[min(pairs - 1, math.ceil(pairs / 2 + half))],
         growth=growth,
         rising=(up - down) / pairs,
-        step=max(b - a for a, b in zip(values, values[1:], strict=False)) / growth,
+        step=max(b - a for a, b in pairwise(values)) / growth,
         tail=(values[-1] - values[cut]) / growth / part,
     )
