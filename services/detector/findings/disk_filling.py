@@ -17,6 +17,7 @@ from shared.schemas.sample import Disk, HostSample
 
 HOUR_MS = 3_600_000
 _GB = 1e9
+IT_IS_FULL = "it is full"
 GROWTH = Limits(
     widths_ms=(10_000, 60_000, 300_000, 1_800_000, 10_800_000, 43_200_000),
     points=(5, 8, 16),
@@ -71,7 +72,6 @@ class DiskFilling(Watching):
             held += self._filling(ts_ms, sample.host, disk, mount)
         if len(self.mounts) > len(there):
             self.mounts = {d.mountpoint: self.mounts[d.mountpoint] for d in there}
-        self.ended = RECOVERED
         self.held = tuple(held)
         return self.held
 
@@ -82,6 +82,8 @@ class DiskFilling(Watching):
         if not mount.filling.step(
             ts_ms, enter=forecast is not None, stay=forecast is not None, after_ms=0, until_ms=T.settle_ms
         ):
+            if mount.told:
+                self.ended = IT_IS_FULL if disk.percent >= T.full else RECOVERED
             mount.told = None
         elif forecast is not None:
             mount.told = _filling(host, disk, mount.filling.since_ms, forecast)
@@ -89,6 +91,7 @@ class DiskFilling(Watching):
 
     def _full(self, ts_ms: int, host: str, disk: Disk, mount: _Mount) -> Sequence[Sighting]:
         little = disk.free <= T.full_free
+        was_full = mount.full.is_open
         if not mount.full.step(
             ts_ms,
             enter=disk.percent >= T.full and little,
@@ -96,6 +99,8 @@ class DiskFilling(Watching):
             after_ms=0,
             until_ms=T.until_ms,
         ):
+            if was_full:
+                self.ended = RECOVERED
             mount.critical = False
             return ()
         mount.critical = mount.critical or (disk.percent >= T.critical and disk.free <= T.critical_free)

@@ -33,6 +33,7 @@ class Thresholds:
     low: float = 0.3
     high: float = 0.7
     between: float = 0.4
+    every_ms: int = 4_000
     smooth_ms: int = 20_000
     levels_ms: int = 1_800_000
     usual_ms: int = 86_400_000
@@ -75,6 +76,8 @@ class _Series(msgspec.Struct):
     hold: Hold = msgspec.field(default_factory=Hold)
 
     def step(self, ts_ms: int, value: float, matters: Matters) -> None:
+        if self.last_ms >= 0 and ts_ms - self.last_ms < T.every_ms:
+            return
         x = self.smooth.step(ts_ms, value, T.smooth_ms)
         if self.last_ms < 0:
             self.low = self.high = x

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -46,8 +47,12 @@ class Watchers(msgspec.Struct):
     temperature: TooHot = msgspec.field(default_factory=TooHot)
     flapping: Flapping = msgspec.field(default_factory=Flapping)
 
-    def each(self) -> Iterator[Watcher]:
-        return (getattr(self, name) for name in self.__struct_fields__)
+    def each(self) -> Sequence[Watcher]:
+        watchers: tuple[Watcher, ...] = _each(self)
+        return watchers
+
+
+_each = attrgetter(*Watchers.__struct_fields__)
 
 
 class Host(msgspec.Struct):

@@ -41,7 +41,8 @@ class Thresholds:
     settle_ms: int = 300_000
     least: float = 2
     processes: int = 6
-    every_ms: int = 20_000
+    every_ms: int = 10_000
+    look_every_ms: int = 20_000
 
 
 T = Thresholds()
@@ -64,22 +65,29 @@ class MemoryLeak(Watching):
     """Processes by pid and time of creation."""
 
     section: ClassVar[str] = "memory"
+    available: int = 0
+    total: int = 0
     swap_used: int = 0
     swap_total: int = 0
     growth: Growth = msgspec.field(default_factory=lambda: Growth.new(GROWTH))
     hold: Hold = msgspec.field(default_factory=Hold)
     told: Sighting | None = None
     processes: dict[str, _Grown] = msgspec.field(default_factory=dict)
+    seen_ms: int = -1
     looked_ms: int = -1
 
     def observe(self, ts_ms: int, sample: HostSample) -> Sequence[Sighting]:
         if sample.swap:
             self.swap_used, self.swap_total = sample.swap.used, sample.swap.total
-        if not (memory := sample.memory):
-            return self.held
-        if sample.processes and (self.looked_ms < 0 or ts_ms - self.looked_ms >= T.every_ms):
+        if sample.memory:
+            self.available, self.total = sample.memory.available, sample.memory.total
+        if sample.processes and self.total and (self.looked_ms < 0 or ts_ms - self.looked_ms >= T.look_every_ms):
             self.looked_ms = ts_ms
-            self._look_at(ts_ms, sample.host, sample.processes.top, memory)
+            self._look_at(ts_ms, sample.host, sample.processes.top)
+        memory = sample.memory
+        if not memory or (self.seen_ms >= 0 and ts_ms - self.seen_ms < T.every_ms):
+            return self.held
+        self.seen_ms = ts_ms
         forecast = self.growth.observe(
             ts_ms, memory.total - memory.available + self.swap_used, memory.total + self.swap_total, GROWTH, min
         )
@@ -95,7 +103,7 @@ class MemoryLeak(Watching):
         self.ended = RECOVERED
         return self.held
 
-    def _look_at(self, ts_ms: int, host: str, top: Sequence[Process], memory: Memory) -> None:
+    def _look_at(self, ts_ms: int, host: str, top: Sequence[Process]) -> None:
         there = {}
         for process in sorted(top, key=lambda p: -p.memory_info.rss):
             key = f"{process.pid} {process.create_time}"
@@ -106,7 +114,7 @@ class MemoryLeak(Watching):
         self.processes = {key: self.processes.get(key) or _new(there[key], ts_ms) for key in chosen}
         for key, known in self.processes.items():
             known.rss = rss = there[key].memory_info.rss
-            forecast = known.growth.observe(ts_ms, rss, rss + memory.available, GROWTH, min)
+            forecast = known.growth.observe(ts_ms, rss, rss + self.available, GROWTH, min)
             if _held(known.hold, ts_ms, known.growth, forecast):
                 if forecast:
                     known.told = _process(host, known, forecast)

@@ -53,7 +53,11 @@ class NetworkErrors(Watching):
             card = self.cards.get(interface.interface)
             if card is None:
                 card = self.cards[interface.interface] = _Card()
-            lost = card.lost.step(ts_ms, interface.errors_per_s + interface.drops_per_s, T.smooth_ms)
+            now = interface.errors_per_s + interface.drops_per_s
+            if not now and card.hold.since_ms < 0:
+                card.lost.value, card.lost.last_ms = 0.0, ts_ms
+                continue
+            lost = card.lost.step(ts_ms, now, T.smooth_ms)
             through = interface.recv_packets_per_s + interface.sent_packets_per_s
             packets = card.packets.step(ts_ms, through, T.smooth_ms) + lost
             ratio = lost / packets if packets > 0 else 0.0

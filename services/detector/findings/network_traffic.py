@@ -34,7 +34,8 @@ class Thresholds:
     sudden: float = 0.3
     recent_ms: int = 1_800_000
     after_ms: int = 60_000
-    until_ms: int = 120_000
+    until_ms: int = 360_000
+    """Longer than flapping takes to come back: that is another finding, and this one then stays one."""
     normal_ms: int = 6 * 3_600_000
 
 

@@ -36,6 +36,9 @@ THRESHOLDS = (
 )
 
 
+_TITLES = {"memory": "Memory", "cpu": "CPU", "io": "I/O"}
+
+
 class PressureStorm(Watching):
     section: ClassVar[str] = "pressure"
     holds: tuple[Hold, Hold, Hold] = msgspec.field(default_factory=lambda: (Hold(), Hold(), Hold()))
@@ -47,6 +50,8 @@ class PressureStorm(Watching):
         held = []
         for n, (limit, hold) in enumerate(zip(THRESHOLDS, self.holds, strict=True)):
             value: float = getattr(pressure, limit.field)
+            if hold.since_ms < 0 and value < limit.enter:
+                continue
             if hold.step(
                 ts_ms,
                 enter=value >= limit.enter,
@@ -70,7 +75,7 @@ def _said(host: str, limit: Threshold, since_ms: int, value: float, critical: bo
         labels={"resource": limit.resource},
         severity="critical" if critical else "warning",
         since_ms=since_ms,
-        summary=f"{limit.resource} pressure on {host}: {who} stood still {number(value)} % of the time",
+        summary=f"{_TITLES[limit.resource]} pressure on {host}: {who} stood still {number(value)} % of the time",
         evidence={f"pressure.{limit.field}": f"{number(value)} %"},
         contributions=(share(f"pressure.{limit.field}", value, 0, limit.enter),),
     )

@@ -42,6 +42,9 @@ class SwapStorm(Watching):
     def observe(self, ts_ms: int, sample: HostSample) -> Sequence[Sighting]:
         if not (swap := sample.swap):
             return self.held
+        if self.hold.since_ms < 0 and not swap.in_bytes_per_s:
+            self.came.value, self.came.last_ms = 0.0, ts_ms
+            return ()
         came = self.came.step(ts_ms, swap.in_bytes_per_s, T.smooth_ms)
         went = self.went.step(ts_ms, swap.out_bytes_per_s, T.smooth_ms)
         both = min(came, went)

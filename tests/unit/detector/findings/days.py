@@ -26,8 +26,8 @@ _structs |= {name: twin(getattr(models, name)) for name in ("NetworkInterface", 
 _structs |= {name: twin(getattr(models, name)) for name in ("Temperature", "System", "MemoryInfo", "HostSample")}
 
 
-def make(name: str, **fields: Any) -> Any:
-    return _structs[name](**fields)
+def make(model: str, /, **fields: Any) -> Any:
+    return _structs[model](**fields)
 
 
 def sample(ts_ms: int, host: str = "web-1", labels: dict[str, str] | None = None, **sections: Any) -> HostSample:
@@ -111,7 +111,9 @@ def _crew() -> tuple[Any, ...]:
     return tuple(process(f"daemon-{n}", 100 + n, T0 - 30 * DAY, rss=GB // (n + 2)) for n in range(9))
 
 
-def ordinary(seed: int = 0, *, step: int = MINUTE, start: int = T0, host: str = "web-1") -> Iterator[tuple[int, Sections]]:
+def ordinary(
+    seed: int = 0, *, step: int = MINUTE, start: int = T0, host: str = "web-1"
+) -> Iterator[tuple[int, Sections]]:
     """A server with a day, a night with a backup at two, cron jobs, bursts, noise, and logs that are rotated."""
     rng = random.Random(seed)
     ts = start
