@@ -22,7 +22,8 @@ from shared.schemas.sample import HostSample
 class Thresholds:
     """``crossings`` from one level to the other within ``window_ms``, and ``times`` what the last day would expect.
     ``low``, ``high``: where the trigger turns, as shares of the way from the lower level to the upper. ``between``: the
-    share of time a number may spend on the way; noise and waves are there most of the time.
+    share of time a number may spend on the way; noise and waves are there most of the time. ``rare``: the share it must
+    at least spend on each level; a job that runs now and then does not flap.
     """
 
     crossings: int = 6
@@ -30,11 +31,12 @@ class Thresholds:
     window_ms: int = 1_200_000
     quiet_ms: int = 600_000
     times: float = 3
-    low: float = 0.3
-    high: float = 0.7
-    between: float = 0.4
+    low: float = 0.25
+    high: float = 0.75
+    between: float = 0.25
+    rare: float = 0.3
     every_ms: int = 4_000
-    smooth_ms: int = 20_000
+    smooth_ms: int = 8_000
     levels_ms: int = 1_800_000
     usual_ms: int = 86_400_000
     most: int = 32
@@ -54,7 +56,6 @@ class Matters:
 
 _MATTERS = {
     "cpu.percent": Matters(30),
-    "memory.percent": Matters(10),
     "processes.count": Matters(10, 1.1),
     "network.recv_bytes_per_s": Matters(300_000, 3),
     "network.sent_bytes_per_s": Matters(300_000, 3),
@@ -70,6 +71,7 @@ class _Series(msgspec.Struct):
     up: bool = False
     last_ms: int = -1
     way: Smooth = msgspec.field(default_factory=Smooth)
+    upper: Smooth = msgspec.field(default_factory=Smooth)
     crossed: list[int] = msgspec.field(default_factory=list)
     usual: float = 0.0
     usual_ms: int = -1
@@ -88,15 +90,16 @@ class _Series(msgspec.Struct):
         self.last_ms = ts_ms
         move = self.high - self.low
         if move < matters.least or self.high < matters.factor * self.low:
-            self.way.step(ts_ms, 0.0, T.window_ms / 2)
+            self.way.step(ts_ms, 0.0, T.window_ms)
             return
         part = (x - self.low) / move
-        self.way.step(ts_ms, float(T.low < part < T.high), T.window_ms / 2)
+        self.way.step(ts_ms, float(T.low < part < T.high), T.window_ms)
         if (part <= T.low) if self.up else (part >= T.high):
             self.up = not self.up
             self.usual = self._expected(ts_ms) + 1
             self.usual_ms = ts_ms
             self.crossed = [*self.crossed, ts_ms][-T.most :]
+        self.upper.step(ts_ms, float(self.up), T.window_ms)
 
     def held(self, ts_ms: int) -> bool:
         if not self.crossed:
@@ -115,7 +118,10 @@ class _Series(msgspec.Struct):
     def _hold(self, ts_ms: int, count: int, normal: bool) -> bool:
         return self.hold.step(
             ts_ms,
-            enter=count >= T.crossings and self.way.value <= T.between and not normal,
+            enter=count >= T.crossings
+            and self.way.value <= T.between
+            and T.rare <= self.upper.value <= 1 - T.rare
+            and not normal,
             stay=count >= T.stay and ts_ms - self.crossed[-1] <= T.quiet_ms and not normal,
             after_ms=0,
             until_ms=0,
@@ -152,8 +158,6 @@ class Flapping(Watching):
 def _values(sample: HostSample) -> Iterator[tuple[str, str, float]]:
     if sample.cpu:
         yield "cpu.percent", "", sample.cpu.percent
-    if sample.memory:
-        yield "memory.percent", "", sample.memory.percent
     if sample.processes:
         yield "processes.count", "", sample.processes.count
     for interface in physical(sample.network or (), T.interfaces):

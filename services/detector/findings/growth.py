@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import msgspec
 
@@ -32,6 +33,10 @@ class Limits:
     rising: float = 0.8
     step: float = 0.5
     tail: float = 0.5
+    sure: float = 0.5
+    """The slope's lower bound, as a share of the slope."""
+    unrest: float = 2.0
+    """How many times larger than ordinary falls the growth must be; one fall, a cleaning up, may be any size."""
     relaxed: float = 1.6
     """What is open stays while it is not this many times slower than what would open."""
     whole: bool = False
@@ -89,6 +94,7 @@ class Growth(msgspec.Struct):
             buckets, values = buckets[:-1], values[:-1]
         relax = limits.relaxed if self.since_ms >= 0 else 1.0
         left = limit - value
+        unrest = _second_fall(values)
         for count in limits.points:
             if len(values) < count or left <= 0:
                 return None
@@ -96,7 +102,11 @@ class Growth(msgspec.Struct):
             span = (times[-1] - times[0]) * ring.width_ms
             # Most of the time there is no growth to speak of, and no need to look at all pairs.
             grown = part[-1] - part[0]
-            if grown * relax < limits.least * limit or grown * limits.reach * relax * 2 < left:
+            if (
+                grown * relax < limits.least * limit
+                or grown * limits.reach * relax * 2 < left
+                or grown * relax < limits.unrest * unrest
+            ):
                 continue
             found = trend(times, part)
             since = times[0] * ring.width_ms
@@ -116,7 +126,7 @@ class Growth(msgspec.Struct):
 
     def _worth(self, found: Trend, relax: float, limits: Limits) -> bool:
         return (
-            found.low > 0
+            found.low * relax >= limits.sure * found.slope
             and found.rising * relax >= limits.rising
             and found.step <= limits.step * relax
             and found.tail * relax >= limits.tail
@@ -125,3 +135,8 @@ class Growth(msgspec.Struct):
     def _known(self, since_ms: int, value: float, limit: float, limits: Limits) -> bool:
         peak = max(p.highest_before(since_ms) for p in self.peaks)
         return value <= peak < limits.ordinary * limit
+
+
+def _second_fall(values: list[float]) -> float:
+    falls = sorted((a - b for a, b in pairwise(values)), reverse=True)
+    return max(0.0, falls[1]) if len(falls) > 1 else 0.0

@@ -28,7 +28,7 @@ GROWTH = Limits(
     least=0.02,
     rising=0.85,
     step=0.4,
-    tail=0.6,
+    tail=0.75,
     whole=True,
 )
 

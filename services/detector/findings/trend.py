@@ -16,8 +16,8 @@ _Z = 1.645  # nine times in ten the slope is within the interval
 @dataclass(frozen=True)
 class Trend:
     """Slopes per unit of time. ``rising``: -1..1, of all pairs those that rise less those that fall. ``step``: the
-    largest single increment's share of the whole growth. ``tail``: how fast the last third rises, 1 is as fast as
-    the whole.
+    largest single increment's share of the whole growth. ``tail``: how fast the last third rises, of the fastest
+    third; what flattens has little.
     """
 
     slope: float
@@ -40,8 +40,10 @@ def trend(times: Sequence[float], values: Sequence[float]) -> Trend | None:
     half = _Z * math.sqrt(count * (count - 1) * (2 * count + 5) / 18) / 2
     up = sum(s > 0 for s in slopes)
     down = sum(s < 0 for s in slopes)
-    cut = count - 1 - max(1, count // 3)
-    part = (times[-1] - times[cut]) / (times[-1] - times[0])
+    third = max(1, (count - 1) // 3)
+    rates = [
+        (values[n] - values[n - third]) / (times[n] - times[n - third]) for n in range(count - 1, third - 1, -third)
+    ]
     return Trend(
         slope=(slopes[(pairs - 1) // 2] + slopes[pairs // 2]) / 2,
         low=slopes[max(0, math.floor(pairs / 2 - half))],
@@ -49,5 +51,5 @@ def trend(times: Sequence[float], values: Sequence[float]) -> Trend | None:
         growth=growth,
         rising=(up - down) / pairs,
         step=max(b - a for a, b in pairwise(values)) / growth,
-        tail=(values[-1] - values[cut]) / growth / part,
+        tail=rates[0] / max(rates),
     )

@@ -183,3 +183,43 @@ def one(events: Iterable[Anomaly], state: str, finding: str) -> Anomaly:
     """The only event of this state and finding."""
     (found,) = [e for e in events if e.state == state and e.finding == finding]
     return found
+
+
+@functools.cache
+def _two_days() -> bytes:
+    findings = Findings(max_hosts=1)
+    assert opened(told(findings, ordinary(), 2 * DAY - MINUTE)) == []
+    return findings.state("web-1")
+
+
+def after_two_days(seed: int = 1) -> tuple[Findings, Iterator[tuple[int, Sections]]]:
+    """A host that is known, one reading a minute so far, and what comes next; now is two days after ``T0``."""
+    findings = Findings(max_hosts=10)
+    findings.restore("web-1", _two_days())
+    return findings, ordinary(seed, start=T0 + 2 * DAY)
+
+
+def happens(
+    change: Change, minutes: float, *, then: float = 0, seed: int = 1, wait: float = 0
+) -> list[tuple[float, Anomaly]]:
+    """What is said, with the minutes since it began, when ``change`` (of ms since it began) goes on for ``minutes`` on
+    a known host, ``wait`` minutes after two days, and all is ordinary ``then``.
+    """
+    findings, days = after_two_days(seed)
+    begin = 2 * DAY + int(wait * MINUTE)
+
+    def changed(ts: int, sections: Sections) -> None:
+        if begin <= ts < begin + minutes * MINUTE:
+            change(ts - begin, sections)
+
+    events = told(findings, days, begin + int((minutes + then) * MINUTE), changed)
+    return [((e.ts - T0 - begin) / MINUTE, e) for e in events]
+
+
+def times(events: Iterable[tuple[float, Anomaly]], state: str = "open") -> dict[str, float]:
+    """Minutes after which each finding was first opened (closed)."""
+    out: dict[str, float] = {}
+    for minute, event in events:
+        if event.state == state:
+            out.setdefault(event.finding, minute)
+    return out
