@@ -26,15 +26,17 @@ class Thresholds:
     at least spend on each level; a job that runs now and then does not flap.
     """
 
-    crossings: int = 6
-    stay: int = 3
-    window_ms: int = 1_200_000
+    crossings: int = 8
+    stay: int = 4
+    window_ms: int = 1_800_000
     quiet_ms: int = 600_000
     times: float = 3
     low: float = 0.25
     high: float = 0.75
-    between: float = 0.25
+    between: float = 0.2
     rare: float = 0.3
+    coarse_ms: int = 30_000
+    """From this cadence on a change takes no time, and less than half may be between."""
     every_ms: int = 4_000
     smooth_ms: int = 8_000
     levels_ms: int = 1_800_000
@@ -63,15 +65,19 @@ _MATTERS = {
 
 
 class _Series(msgspec.Struct):
-    """``up`` says on which level it is; ``crossed`` holds the times of the crossings in the window."""
+    """``up`` says on which level it is; ``crossed`` holds the times of the crossings in the window;
+    ``spent`` is for how long there were two levels (ms, forgotten), ``way`` of that between them, ``upper`` on the
+    upper.
+    """
 
     smooth: Smooth = msgspec.field(default_factory=Smooth)
     low: float = 0.0
     high: float = 0.0
     up: bool = False
     last_ms: int = -1
-    way: Smooth = msgspec.field(default_factory=Smooth)
-    upper: Smooth = msgspec.field(default_factory=Smooth)
+    spent: float = 0.0
+    way: float = 0.0
+    upper: float = 0.0
     crossed: list[int] = msgspec.field(default_factory=list)
     usual: float = 0.0
     usual_ms: int = -1
@@ -87,19 +93,22 @@ class _Series(msgspec.Struct):
             drift = -math.expm1((self.last_ms - ts_ms) / T.levels_ms)
             self.high = x if x > self.high else self.high + (x - self.high) * drift
             self.low = x if x < self.low else self.low + (x - self.low) * drift
-        self.last_ms = ts_ms
+        took, self.last_ms = ts_ms - max(0, self.last_ms), ts_ms
         move = self.high - self.low
         if move < matters.least or self.high < matters.factor * self.low:
-            self.way.step(ts_ms, 0.0, T.window_ms)
+            self.spent = self.way = self.upper = 0.0
+            self.up = False
             return
         part = (x - self.low) / move
-        self.way.step(ts_ms, float(T.low < part < T.high), T.window_ms)
+        kept = math.exp(-took / T.window_ms)
+        self.spent = self.spent * kept + took
+        self.way = self.way * kept + took * (T.low < part < T.high)
         if (part <= T.low) if self.up else (part >= T.high):
             self.up = not self.up
             self.usual = self._expected(ts_ms) + 1
             self.usual_ms = ts_ms
             self.crossed = [*self.crossed, ts_ms][-T.most :]
-        self.upper.step(ts_ms, float(self.up), T.window_ms)
+        self.upper = self.upper * kept + took * self.up
 
     def held(self, ts_ms: int) -> bool:
         if not self.crossed:
@@ -119,8 +128,8 @@ class _Series(msgspec.Struct):
         return self.hold.step(
             ts_ms,
             enter=count >= T.crossings
-            and self.way.value <= T.between
-            and T.rare <= self.upper.value <= 1 - T.rare
+            and self.way <= (T.between if self.hold.step_ms < T.coarse_ms else T.between / 2) * self.spent
+            and T.rare * self.spent <= self.upper <= (1 - T.rare) * self.spent
             and not normal,
             stay=count >= T.stay and ts_ms - self.crossed[-1] <= T.quiet_ms and not normal,
             after_ms=0,

@@ -51,5 +51,5 @@ def trend(times: Sequence[float], values: Sequence[float]) -> Trend | None:
         growth=growth,
         rising=(up - down) / pairs,
         step=max(b - a for a, b in pairwise(values)) / growth,
-        tail=rates[0] / max(rates),
+        tail=rates[0] / max(rates) if max(rates) > 0 else 0.0,
     )

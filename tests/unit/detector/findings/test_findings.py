@@ -98,7 +98,7 @@ def crashing(ms: int, sections: Sections) -> None:
         (lost_packets, "network_errors", 1, 3, {"drops": "200/s"}, "Network packets are lost on web-1: eth0 200/s"),
         (spike_of_traffic, "network_spike", 3, 8, {"received": "10 MB/s"}, "Network traffic spike on web-1: eth0"),
         (no_traffic, "network_drop", 3, 8, {"sent": "1 kB/s"}, "Network traffic is gone on web-1: eth0"),
-        (flapping, "flapping", 15, 15, {"metric": "cpu.percent"}, "Flapping on web-1: cpu.percent went between"),
+        (flapping, "flapping", 20, 15, {"metric": "cpu.percent"}, "Flapping on web-1: cpu.percent went between"),
         (hot, "temperature", 1, 2, {"opens at": "85 °C"}, "Too hot on web-1: coretemp/Package 90 °C (limit 85 °C)"),
         (full, "disk_full", 0, 1, {"left": "500 MB"}, "A disk is full on web-1: /srv 99.5 %, 500 MB left"),
         (no_inodes, "inode_exhaustion", 0, 1, {"used": "96 %"}, "Inodes are running out on web-1: /srv 96 % in use"),
@@ -143,7 +143,7 @@ def test_a_leak_of_ten_hours_is_found_in_four_and_forecast() -> None:
 
 
 def test_a_leak_that_becomes_urgent_says_so_at_once() -> None:
-    events = happens(lambda ms, s: s.update(memory=memory(min(98, 50 + 48 * ms / (5 * HOUR)))), 300)
+    events = happens(lambda ms, s: s.update(memory=memory(min(98, 50 + 48 * ms / (2.5 * HOUR)))), 150)
 
     critical = next(e for _, e in events if e.severity == "critical")
     assert critical.state == "update"
