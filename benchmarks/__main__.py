@@ -1,11 +1,11 @@
-"""Runs every benchmark, or those named: ``python -m benchmarks [agent ingest throughput detector api product]``."""
+"""Runs every benchmark, or those named: ``python -m benchmarks [agent ingest throughput detector findings …]``."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-ALL = ("detector", "api", "ingest", "throughput", "product", "agent")
+ALL = ("detector", "findings", "api", "ingest", "throughput", "product", "agent")
 
 
 def main() -> None:

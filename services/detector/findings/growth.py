@@ -89,18 +89,21 @@ class Growth(msgspec.Struct):
         return found
 
     def _look(self, ring: Ring, ts_ms: int, value: float, limit: float, limits: Limits) -> Forecast | None:
+        relax = limits.relaxed if self.since_ms >= 0 else 1.0
+        left = limit - value
+        # Most of the time there is no growth to speak of, and no need to look at all points, let alone all pairs.
+        grown = (value - ring.lowest()) * relax
+        if left <= 0 or grown < limits.least * limit or grown * limits.reach * 2 < left:
+            return None
         buckets, values = ring.points()
         if limits.whole:
             buckets, values = buckets[:-1], values[:-1]
-        relax = limits.relaxed if self.since_ms >= 0 else 1.0
-        left = limit - value
         unrest = _second_fall(values)
         for count in limits.points:
-            if len(values) < count or left <= 0:
+            if len(values) < count:
                 return None
             times, part = buckets[-count:], values[-count:]
             span = (times[-1] - times[0]) * ring.width_ms
-            # Most of the time there is no growth to speak of, and no need to look at all pairs.
             grown = part[-1] - part[0]
             if (
                 grown * relax < limits.least * limit

@@ -8,7 +8,7 @@ PATIENCE_MS = 60_000
 LONGEST_CADENCE_MS = 660_000
 
 
-class Hold(msgspec.Struct):
+class Hold(msgspec.Struct, gc=False):
     """Times in ms of event time; -1 is never. ``since_ms`` is when the stretch began that is open, or may become so."""
 
     is_open: bool = False

@@ -18,7 +18,7 @@ from shared.schemas.sample import Disk, HostSample
 
 HOUR_MS = 3_600_000
 GROWTH = Limits(
-    widths_ms=(15_000, 60_000, 300_000, 1_800_000, 10_800_000),
+    widths_ms=(15_000, 300_000, 10_800_000),
     points=(5, 8, 16),
     reach=6,
     farthest_ms=7 * 24 * HOUR_MS,

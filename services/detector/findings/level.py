@@ -23,7 +23,7 @@ def _empty() -> bytearray:
     return bytearray(_SLOT.pack(math.nan, math.nan, 0.0) * _HOURS)
 
 
-class Level(msgspec.Struct):
+class Level(msgspec.Struct, gc=False):
     """Per hour of the day (UTC): log of the lowest and highest minute, and the day it was last looked at."""
 
     data: bytearray = msgspec.field(default_factory=_empty)
@@ -61,7 +61,7 @@ class Level(msgspec.Struct):
         return hour % _HOURS * _SLOT.size
 
 
-class Minute(msgspec.Struct):
+class Minute(msgspec.Struct, gc=False):
     """The mean of each minute, weighing every reading the same."""
 
     number: int = -1

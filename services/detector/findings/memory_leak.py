@@ -7,7 +7,7 @@ Looked at is the least of each time bucket, so that what a garbage collector giv
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import msgspec
@@ -31,6 +31,8 @@ GROWTH = Limits(
     tail=0.75,
     whole=True,
 )
+
+OF_PROCESSES = replace(GROWTH, widths_ms=GROWTH.widths_ms[:3])
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class _Grown(msgspec.Struct):
     base: int
     base_ms: int
     rss: int = 0
-    growth: Growth = msgspec.field(default_factory=lambda: Growth.new(GROWTH))
+    growth: Growth = msgspec.field(default_factory=lambda: Growth.new(OF_PROCESSES))
     hold: Hold = msgspec.field(default_factory=Hold)
     told: Sighting | None = None
 
@@ -114,7 +116,7 @@ class MemoryLeak(Watching):
         self.processes = {key: self.processes.get(key) or _new(there[key], ts_ms) for key in chosen}
         for key, known in self.processes.items():
             known.rss = rss = there[key].memory_info.rss
-            forecast = known.growth.observe(ts_ms, rss, rss + self.available, GROWTH, min)
+            forecast = known.growth.observe(ts_ms, rss, rss + self.available, OF_PROCESSES, min)
             if _held(known.hold, ts_ms, known.growth, forecast):
                 if forecast:
                     known.told = _process(host, known, forecast)

@@ -11,7 +11,8 @@ import msgspec
 BUCKETS = 16
 _ALL = struct.Struct(f"<{BUCKETS}d")
 _ONE = struct.Struct("<d")
-_EMPTY = _ALL.pack(*[math.nan] * BUCKETS)
+_NOTHING = math.inf
+_EMPTY = _ALL.pack(*[_NOTHING] * BUCKETS)
 
 
 def _empty() -> bytearray:
@@ -22,7 +23,7 @@ def last(_: float, new: float) -> float:
     return new
 
 
-class Ring(msgspec.Struct):
+class Ring(msgspec.Struct, gc=False):
     """``newest`` is the number of the newest bucket, counted from 1970 in steps of ``width_ms``."""
 
     width_ms: int
@@ -40,16 +41,20 @@ class Ring(msgspec.Struct):
             self.data[:] = _EMPTY
         else:
             for skipped in range(self.newest + 1, bucket):
-                _ONE.pack_into(self.data, skipped % BUCKETS * 8, math.nan)
+                _ONE.pack_into(self.data, skipped % BUCKETS * 8, _NOTHING)
         _ONE.pack_into(self.data, at, value)
         self.newest = bucket
         return True
+
+    def lowest(self) -> float:
+        """Of all buckets; infinity where there is none."""
+        return min(_ALL.unpack(self.data))
 
     def points(self) -> tuple[list[int], list[float]]:
         """Numbers and values of the buckets that have one, oldest first."""
         values = _ALL.unpack(self.data)
         first = self.newest - BUCKETS + 1
-        known = [(b, values[b % BUCKETS]) for b in range(first, self.newest + 1) if not math.isnan(values[b % BUCKETS])]
+        known = [(b, values[b % BUCKETS]) for b in range(first, self.newest + 1) if values[b % BUCKETS] != _NOTHING]
         return [b for b, _ in known], [v for _, v in known]
 
     def highest_before(self, ts_ms: int) -> float:

@@ -7,7 +7,7 @@ import math
 import msgspec
 
 
-class Smooth(msgspec.Struct):
+class Smooth(msgspec.Struct, gc=False):
     value: float = 0.0
     last_ms: int = -1
 

@@ -36,7 +36,7 @@ def role(n: int) -> dict[str, str]:
 
 
 def day(minute: int) -> float:
-    return 30 + 20 * (minute % 240) / 240
+    return 20 + 15 * (minute % 240) / 240
 
 
 def test_one_that_leaves_its_group_is_found_in_ten_minutes_named_and_ends() -> None:
@@ -56,7 +56,7 @@ def test_all_together_are_no_outliers() -> None:
 
 
 def test_one_that_was_always_different_is_none_and_neither_is_its_coming_closer() -> None:
-    assert fleet(5, 300, lambda n, minute: 90 if n == 2 and minute < 200 else 20, nobody) == []
+    assert fleet(5, 300, lambda n, minute: 80 if n == 2 and minute < 200 else 20, nobody) == []
 
 
 def test_groups_are_apart() -> None:
@@ -67,7 +67,7 @@ def test_groups_are_apart() -> None:
 
 
 def test_three_hosts_are_no_group() -> None:
-    assert fleet(3, 200, lambda n, minute: 95 if n == 0 and minute % 60 < 30 else 10, nobody) == []
+    assert fleet(3, 200, lambda n, minute: 80 if n == 0 and minute % 60 < 30 else 10, nobody) == []
 
 
 def test_hosts_that_went_silent_do_not_count() -> None:

@@ -38,7 +38,8 @@ def test_a_straight_line_has_its_slope_and_no_doubt(slope: float, count: int) ->
     found = trend(range(count), [slope * n for n in range(count)])
     assert found
     assert found.slope == pytest.approx(slope)
-    assert (found.low, found.high) == (pytest.approx(slope), pytest.approx(slope))
+    assert found.low == pytest.approx(slope)
+    assert found.high == pytest.approx(slope)
     assert found.rising == 1
     assert found.tail == pytest.approx(1)
 
@@ -104,8 +105,9 @@ def test_a_level_is_not_known_before_a_day_and_knows_the_hour() -> None:
             assert level.usual(ts) is None
         level.learn(ts, 1000.0 if ts % DAY // HOUR == 2 else 10.0)
     night, noon = level.usual(T0 + DAY + 2 * HOUR), level.usual(T0 + DAY + 12 * HOUR)
-    assert night == (pytest.approx(10), pytest.approx(1000))
-    assert noon == (pytest.approx(10), pytest.approx(10))
+    assert night
+    assert noon
+    assert [*night, *noon] == pytest.approx([10, 1000, 10, 10])
 
 
 def test_a_minute_before_a_long_gap_is_not_the_one_after_it() -> None:

@@ -55,7 +55,7 @@ def run(cut_ms: int | None) -> tuple[list[Anomaly], bytes]:
     findings, days = after_two_days()
     out: list[Anomaly] = []
     for ts, sections in days:
-        if ts - T0 >= 2 * DAY + 3 * HOUR:
+        if ts - T0 >= 2 * DAY + 3 * HOUR + 30 * MINUTE:
             break
         if cut_ms is not None and ts - T0 - 2 * DAY >= cut_ms:
             state = findings.state("web-1")
