@@ -74,12 +74,14 @@ class Growth(msgspec.Struct):
         self, ts_ms: int, value: float, limit: float, limits: Limits, keep: Callable[[float, float], float] = last
     ) -> Forecast | None:
         """``limit`` is the value at which nothing is left, in the same unit."""
-        for peak in self.peaks:
-            peak.put(ts_ms, value, max)
-        for n, ring in enumerate(self.rings):
-            if ring.put(ts_ms, value, keep):
-                self.forecasts[n] = self._look(ring, ts_ms, value, limit, limits)
-            elif (old := self.forecasts[n]) and value < old.value - old.growth / 3:
+        _pass_on(self.peaks, ts_ms, value, max)
+        began = _pass_on(self.rings, ts_ms, value, keep)
+        for n in range(began):
+            self.forecasts[n] = self._look(self.rings[n], ts_ms, value, limit, limits)
+        if self.since_ms < 0 and not began:
+            return None
+        for n in range(began, len(self.rings)):
+            if (old := self.forecasts[n]) and value < old.value - old.growth / 3:
                 self.forecasts[n] = None
         found = next((f for f in self.forecasts if f), None)
         if found is None:
@@ -138,6 +140,16 @@ class Growth(msgspec.Struct):
     def _known(self, since_ms: int, value: float, limit: float, limits: Limits) -> bool:
         peak = max(p.highest_before(since_ms) for p in self.peaks)
         return value <= peak < limits.ordinary * limit
+
+
+def _pass_on(rings: list[Ring], ts_ms: int, value: float, keep: Callable[[float, float], float]) -> int:
+    """How many rings, narrowest first, began a bucket: a wider ring hears of it only when the one before it did."""
+    for n, ring in enumerate(rings):
+        ended = ring.put(ts_ms, value, keep)
+        if ended is None:
+            return n
+        value = keep(ended, value)
+    return len(rings)
 
 
 def _second_fall(values: list[float]) -> float:

@@ -30,25 +30,30 @@ class Ring(msgspec.Struct, gc=False):
     newest: int = -1
     data: bytearray = msgspec.field(default_factory=_empty)
 
-    def put(self, ts_ms: int, value: float, keep: Callable[[float, float], float] = last) -> bool:
-        """Whether a bucket began with this value; ``keep`` says which of two values a bucket keeps."""
+    def put(self, ts_ms: int, value: float, keep: Callable[[float, float], float] = last) -> float | None:
+        """``keep`` says which of two values a bucket keeps. Where a bucket begins: what the one before it kept, or this
+        value where there is none.
+        """
         bucket = ts_ms // self.width_ms
         at = bucket % BUCKETS * 8
         if bucket == self.newest:
             _ONE.pack_into(self.data, at, keep(_ONE.unpack_from(self.data, at)[0], value))
-            return False
+            return None
+        ended = value
         if self.newest < 0 or bucket - self.newest >= BUCKETS:
             self.data[:] = _EMPTY
         else:
+            ended = _ONE.unpack_from(self.data, self.newest % BUCKETS * 8)[0]
             for skipped in range(self.newest + 1, bucket):
                 _ONE.pack_into(self.data, skipped % BUCKETS * 8, _NOTHING)
         _ONE.pack_into(self.data, at, value)
         self.newest = bucket
-        return True
+        return ended
 
     def lowest(self) -> float:
         """Of all buckets; infinity where there is none."""
-        return min(_ALL.unpack(self.data))
+        values: tuple[float, ...] = _ALL.unpack(self.data)
+        return min(values)
 
     def points(self) -> tuple[list[int], list[float]]:
         """Numbers and values of the buckets that have one, oldest first."""

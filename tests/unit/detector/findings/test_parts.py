@@ -24,8 +24,8 @@ def test_a_ring_is_a_dictionary_of_the_last_buckets(steps: list[tuple[int, float
     ts = 0
     for step, value in steps:
         ts += step
-        began = ring.put(ts, value)
-        assert began == (ts // 10 not in model)
+        ended = ring.put(ts, value)
+        assert (ended is not None) == (ts // 10 not in model)
         model[ts // 10] = value
     newest = ts // 10
     kept = {b: v for b, v in sorted(model.items()) if b > newest - BUCKETS}
