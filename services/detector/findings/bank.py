@@ -37,6 +37,7 @@ class Findings:
         self._hosts: OrderedDict[str, Host] = OrderedDict()
         self._groups = Groups()
         self._newest_ms = 0
+        self._open: set[str] = set()
 
     def observe(self, sample: HostSample) -> list[Anomaly]:
         """What there is to say after this event: nothing, mostly."""
@@ -49,14 +50,18 @@ class Findings:
             self._groups.join(sample.host_id, host.member, group_of(sample.labels))
         self._hosts.move_to_end(sample.host_id)
         host.heard_ms = self._newest_ms
-        return out + host.observe(sample, self._groups)
+        out += host.observe(sample, self._groups)
+        self._note(host)
+        return out
 
     def sweep(self) -> list[Anomaly]:
         """Close those of hosts that have been silent while others were not."""
         out = []
-        for host in self._hosts.values():
-            if host.episodes.open and self._newest_ms - host.heard_ms > SILENT_MS:
+        for host_id in sorted(self._open):
+            host = self._hosts[host_id]
+            if self._newest_ms - host.heard_ms > SILENT_MS:
                 out += host.silent(self._newest_ms, host.last_ms + 1)
+                self._note(host)
         return out
 
     def held(self, host_id: str) -> Sequence[Sighting]:
@@ -80,6 +85,13 @@ class Findings:
         self._hosts[host_id] = host
         self._groups.join(host_id, host.member, host.member.group)
         self._newest_ms = max(self._newest_ms, host.heard_ms)
+        self._note(host)
+
+    def _note(self, host: Host) -> None:
+        if host.episodes.open:
+            self._open.add(host.about.host_id)
+        else:
+            self._open.discard(host.about.host_id)
 
     def _make_room(self) -> list[Anomaly]:
         out: list[Anomaly] = []
@@ -87,6 +99,7 @@ class Findings:
             host_id, host = self._hosts.popitem(last=False)
             self._groups.leave(host_id, host.member)
             out += host.episodes.close(host.about, self._newest_ms, host.last_ms, NO_DATA)
+            self._open.discard(host_id)
         return out
 
 

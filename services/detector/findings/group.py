@@ -160,6 +160,7 @@ class Member(msgspec.Struct):
             now, group = f"{size(value)}/s", f"{size(middle)}/s"
         else:
             now, group = f"{number(value)}{kind.unit}", f"{number(middle)}{kind.unit}"
+        scale = self.cores if metric == "cpu.load1" else 1
         who = f"its group {self.group}" if self.group else "all hosts"
         return Sighting(
             finding="host_outlier",
@@ -173,7 +174,7 @@ class Member(msgspec.Struct):
                 "hosts": str(hosts),
                 "distance": f"{number(abs(z))} spreads",
             },
-            contributions=(share(metric, value, min(middle, usual), max(middle, usual)),),
+            contributions=(share(metric, value * scale, min(middle, usual) * scale, max(middle, usual) * scale),),
         )
 
 

@@ -74,6 +74,7 @@ class ProcessCrash(Watching):
     def observe(self, ts_ms: int, sample: HostSample) -> Sequence[Sighting]:
         if sample.system and abs(sample.system.boot_time - self.booted_ms) > 60_000:
             self.booted_ms, self.names, self.held = sample.system.boot_time, {}, ()
+            self.ended = "the machine was started anew"
         processes = sample.processes
         if not processes or not processes.top:
             return self.held

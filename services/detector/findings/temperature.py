@@ -39,6 +39,7 @@ class _Sensor(msgspec.Struct):
     first_ms: int = -1
     warmest: float = -300.0
     learned_ms: int = -1
+    limit: float = 0.0
     hold: Hold = msgspec.field(default_factory=Hold)
     critical: bool = False
 
@@ -58,16 +59,18 @@ class TooHot(Watching):
                 sensor = self.sensors[name] = _Sensor(first_ms=ts_ms)
             limit = _limit(ts_ms, reading, sensor)
             celsius = reading.celsius
+            if limit is not None:
+                sensor.limit = limit
             if sensor.hold.step(
                 ts_ms,
-                enter=celsius >= limit,
-                stay=celsius >= limit - T.cooler,
+                enter=limit is not None and celsius >= limit,
+                stay=limit is not None and celsius >= limit - T.cooler,
                 after_ms=T.after_ms,
                 until_ms=T.until_ms,
             ):
                 critical = _believed(reading.critical)
                 sensor.critical = sensor.critical or (critical is not None and celsius >= critical - T.near)
-                held.append(_said(sample.host, name, reading, sensor, limit))
+                held.append(_said(sample.host, name, reading, sensor))
             else:
                 sensor.critical = False
             _learn(ts_ms, sensor, celsius)
@@ -82,14 +85,14 @@ def _believed(limit: float | None) -> float | None:
     return limit if limit is not None and T.believed[0] <= limit <= T.believed[1] else None
 
 
-def _limit(ts_ms: int, reading: Temperature, sensor: _Sensor) -> float:
-    """Where the finding opens; infinity while nothing is known."""
+def _limit(ts_ms: int, reading: Temperature, sensor: _Sensor) -> float | None:
+    """Where the finding opens; ``None`` while nothing is known."""
     high, critical = _believed(reading.high), _believed(reading.critical)
     known = [x for x in (high, critical - T.near if critical is not None else None) if x is not None]
     if known:
         return min(known)
     if ts_ms - sensor.first_ms < DAY_MS:
-        return float("inf")
+        return None
     return max(sensor.warmest + T.above, T.warm)
 
 
@@ -100,7 +103,8 @@ def _learn(ts_ms: int, sensor: _Sensor, celsius: float) -> None:
         sensor.warmest, sensor.learned_ms = max(mean, faded if sensor.learned_ms >= 0 else mean), ts_ms
 
 
-def _said(host: str, name: str, reading: Temperature, sensor: _Sensor, limit: float) -> Sighting:
+def _said(host: str, name: str, reading: Temperature, sensor: _Sensor) -> Sighting:
+    limit = sensor.limit
     evidence = {"now": f"{number(reading.celsius)} °C", "opens at": f"{number(limit)} °C"}
     if reading.critical is not None:
         evidence["critical"] = f"{number(reading.critical)} °C"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.detector.findings.bank import Findings
 from services.detector.findings.host import SILENT_MS
-from tests.unit.detector.findings.days import MINUTE, SECOND, T0, cpu, disk, memory, sample, temperature
+from tests.unit.detector.findings.days import MINUTE, SECOND, T0, card, cpu, disk, memory, sample, temperature
 
 
 def full(findings: Findings, host: str, ts: int) -> list[str]:
@@ -92,3 +92,33 @@ def test_a_clock_that_goes_back_a_year_is_late() -> None:
     findings = Findings(max_hosts=1)
     findings.observe(sample(T0, memory=memory(10)))
     assert findings.observe(sample(T0 - 365 * 86_400_000, memory=memory(99), disks=[disk(100)])) == []
+
+
+def test_a_sensor_that_loses_its_limit_while_hot_ends_calmly() -> None:
+    findings = Findings(max_hosts=1)
+    events = []
+    for n in range(20):
+        limit = 85.0 if n < 5 else None
+        events += findings.observe(sample(T0 + n * 20 * SECOND, temperatures=[temperature(90, limit)]))
+    assert [e.state for e in events if e.state != "update"] == ["open", "close"]
+
+
+def test_an_unmounted_file_system_and_a_vanished_interface_end_what_was_said_of_them() -> None:
+    findings = Findings(max_hosts=1)
+    lossy = [card(1e6, 1e6, drops_per_s=500.0)]
+    for n in range(8):
+        findings.observe(sample(T0 + n * 20 * SECOND, disks=[disk(99)], network=lossy))
+    assert {s.finding for s in findings.held("web-1")} == {"disk_full", "network_errors"}
+    events = findings.observe(sample(T0 + 170 * SECOND, disks=[], network=[]))
+    assert [e.state for e in events] == ["close", "close"]
+    assert findings.held("web-1") == ()
+
+
+def test_what_a_process_is_called_and_where_a_disk_is_mounted_may_be_anything() -> None:
+    findings = Findings(max_hosts=1)
+    mount = "/" + "ä'\"\n\x00{}%s" * 300
+    (event,) = findings.observe(sample(T0, disks=[disk(99, mount)]))
+    assert len(event.summary) <= 1024
+    again = Findings(max_hosts=1)
+    again.restore("web-1", findings.state("web-1"))
+    assert again.held("web-1") == findings.held("web-1")
