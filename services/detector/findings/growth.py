@@ -30,6 +30,8 @@ class Limits:
     reach: float
     farthest_ms: int
     least: float
+    shortest_ms: int = 0
+    """A rise of a shorter time is none; a ramp at a start is one."""
     rising: float = 0.8
     step: float = 0.5
     tail: float = 0.5
@@ -106,6 +108,8 @@ class Growth(msgspec.Struct):
                 return None
             times, part = buckets[-count:], values[-count:]
             span = (times[-1] - times[0]) * ring.width_ms
+            if span < limits.shortest_ms:
+                continue
             grown = part[-1] - part[0]
             if (
                 grown * relax < limits.least * limit

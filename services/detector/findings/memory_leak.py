@@ -22,8 +22,9 @@ from shared.schemas.sample import HostSample, Memory, Process
 HOUR_MS = 3_600_000
 GROWTH = Limits(
     widths_ms=(60_000, 300_000, 1_800_000, 10_800_000),
-    points=(10, 15),
-    reach=4,
+    points=(6, 10, 15),
+    shortest_ms=540_000,
+    reach=6,
     farthest_ms=7 * 24 * HOUR_MS,
     least=0.02,
     rising=0.85,
