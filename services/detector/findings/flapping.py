@@ -33,12 +33,13 @@ class Thresholds:
     times: float = 3
     low: float = 0.25
     high: float = 0.75
-    between: float = 0.2
+    between: float = 0.3
     rare: float = 0.3
     coarse_ms: int = 30_000
-    """From this cadence on a change takes no time, and less than half may be between."""
+    """From this cadence on a change takes no time, and little may be between."""
+    between_coarse: float = 0.1
     every_ms: int = 4_000
-    smooth_ms: int = 8_000
+    smooth_ms: int = 20_000
     levels_ms: int = 1_800_000
     usual_ms: int = 86_400_000
     most: int = 32
@@ -97,7 +98,7 @@ class _Series(msgspec.Struct):
         move = self.high - self.low
         if move < matters.least or self.high < matters.factor * self.low:
             self.spent = self.way = self.upper = 0.0
-            self.up = False
+            self.up, self.crossed = False, []
             return
         part = (x - self.low) / move
         kept = math.exp(-took / T.window_ms)
@@ -125,15 +126,15 @@ class _Series(msgspec.Struct):
         return self.usual * math.exp((self.usual_ms - ts_ms) / T.usual_ms) if self.usual_ms >= 0 else 0.0
 
     def _hold(self, ts_ms: int, count: int, normal: bool) -> bool:
-        return self.hold.step(
-            ts_ms,
-            enter=count >= T.crossings
-            and self.way <= (T.between if self.hold.step_ms < T.coarse_ms else T.between / 2) * self.spent
+        between = T.between if self.hold.step_ms < T.coarse_ms else T.between_coarse
+        lasts = count >= T.stay and ts_ms - self.crossed[-1] <= T.quiet_ms and not normal
+        two_levels = (
+            self.spent >= T.window_ms / 4
+            and self.way <= between * self.spent
             and T.rare * self.spent <= self.upper <= (1 - T.rare) * self.spent
-            and not normal,
-            stay=count >= T.stay and ts_ms - self.crossed[-1] <= T.quiet_ms and not normal,
-            after_ms=0,
-            until_ms=0,
+        )
+        return self.hold.step(
+            ts_ms, enter=lasts and two_levels and count >= T.crossings, stay=lasts, after_ms=0, until_ms=0
         )
 
 

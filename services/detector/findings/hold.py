@@ -31,7 +31,7 @@ class Hold(msgspec.Struct, gc=False):
             self.step_ms = gap
         self.last_ms = ts_ms
         if self.is_open:
-            if stay:
+            if stay or enter:
                 self.clear_ms = -1
             elif self.clear_ms < 0:
                 self.clear_ms = ts_ms

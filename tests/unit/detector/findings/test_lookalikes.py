@@ -32,6 +32,7 @@ from tests.unit.detector.findings.days import (
     swap,
     told,
 )
+from tests.unit.detector.stories import idle
 
 
 def step_of_disk(_: int, sections: Sections) -> None:
@@ -210,3 +211,21 @@ def test_a_sample_without_sections_says_nothing() -> None:
     findings = Findings(max_hosts=1)
     for n in range(100):
         assert findings.observe(sample(T0 + n * SECOND)) == []
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_idle_machine_with_bursts_and_heavy_tails_is_quiet_at_one_a_second(seed: int) -> None:
+    findings = Findings(max_hosts=1)
+    events = []
+    for second, reading in zip(range(9 * 3600), idle(seed), strict=False):
+        received = reading["network.recv_bytes_per_s{eth0}"]
+        sections: Sections = {
+            "cpu": cpu(reading["cpu.percent"]),
+            "load": load(reading["cpu.load1"]),
+            "memory": memory(reading["memory.percent"]),
+            "network": [card(received, 1e3, drops_per_s=reading["network.drops_per_s{eth0}"])],
+        }
+        if second % 15 == 0:
+            sections["disks"] = [disk(reading["disk.percent{/}"])]
+        events += findings.observe(sample(T0 + second * SECOND, **sections))
+    assert [e.summary for e in events] == []
