@@ -44,13 +44,15 @@ def main() -> None:
 
 
 def _observe(findings: Findings, samples: list[HostSample]) -> tuple[float, float]:
+    """Mean CPU time, and the 99th percentile of the time on the clock."""
     took = []
+    start = time.process_time()
     for sample in samples:
         began = time.perf_counter()
         findings.observe(sample)
         took.append((time.perf_counter() - began) * 1e6)
-    took = sorted(took[len(took) // 5 :])
-    return sum(took) / len(took), took[int(len(took) * 0.99)]
+    mean = (time.process_time() - start) / len(samples) * 1e6
+    return mean, sorted(took)[int(len(took) * 0.99)]
 
 
 def _memory(samples: list[HostSample]) -> float:
