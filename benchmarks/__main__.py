@@ -1,11 +1,11 @@
-"""Runs every benchmark, or those named: ``python -m benchmarks [detector training api ingest …]``."""
+"""Runs every benchmark, or those named: ``python -m benchmarks [detector findings training api …]``."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-ALL = ("detector", "training", "api", "ingest", "throughput", "product", "agent")
+ALL = ("detector", "findings", "training", "api", "ingest", "throughput", "product", "agent")
 
 
 def main() -> None:
