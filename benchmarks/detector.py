@@ -41,13 +41,13 @@ def main() -> None:
     table = {
         f"decode ({len(lines[0])} bytes)": decode,
         f"features ({len(seen[0])} metrics)": _us(lambda n: features(samples[n])),
-        "score, learn, judge": _us(lambda n: detection.observe(hosts[n], samples[n].ts, seen[n])),
+        "score, learn, judge, find": _us(lambda n: detection.observe(hosts[n], samples[n].ts, seen[n], samples[n])),
     }
     table["all of it"] = sum(table.values())
     print(f"{'':28} {'us/event':>9} {'x decode':>9}")
     for name, us in table.items():
         print(f"{name:28} {us:>9.1f} {us / decode:>9.1f}")
-    print(f"{'memory a host':28} {_memory(seen) / 1024:>8.1f}k")
+    print(f"{'memory a host':28} {_memory(samples, seen) / 1024:>8.1f}k")
 
 
 def _us(work: Callable[[int], object]) -> float:
@@ -57,11 +57,11 @@ def _us(work: Callable[[int], object]) -> float:
     return (time.process_time() - began) / EVENTS * 1e6
 
 
-def _memory(seen: list[dict[str, float]]) -> float:
+def _memory(samples: list[HostSample], seen: list[dict[str, float]]) -> float:
     tracemalloc.start()
     detection = Detection(SETTINGS, Opinions())
-    for n, values in enumerate(seen):
-        detection.observe(Host(str(n % HOSTS), "", {}), T0 + n * 1000, values)
+    for sample, values in zip(samples, seen, strict=True):
+        detection.observe(Host(sample.host_id, "", {}), sample.ts, values, sample)
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return size / HOSTS

@@ -1,4 +1,6 @@
-"""From a host's readings to what is said of them: models, limits, opinions, judgement. Pure; event time only."""
+"""From a host's sample to what is said of it: models, limits, opinions, judgement, named findings. Pure; event time
+only.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,13 @@ import msgspec
 
 from services.detector.bank import Bank, Verdict
 from services.detector.feedback import Opinions
+from services.detector.findings.bank import Findings
 from services.detector.judge import Host, Judge
 from services.detector.limits import Limits
+from services.detector.voices import Voices
 from shared.runtime.settings import DetectorSettings
 from shared.schemas.anomaly import Anomaly
+from shared.schemas.sample import HostSample
 
 VERSION = 1
 
@@ -30,35 +35,58 @@ class Detection:
         )
         self._limits = Limits()
         self._opinions = opinions
+        self._findings = Findings(max_hosts=settings.max_hosts)
+        self._voices = Voices()
 
-    def observe(self, host: Host, ts_ms: int, values: Mapping[str, float]) -> tuple[Verdict, list[Anomaly]] | None:
-        """Score, learn and judge one event; ``None`` for one that is not newer than the host's last."""
+    def observe(
+        self, host: Host, ts_ms: int, values: Mapping[str, float], sample: HostSample | None = None
+    ) -> tuple[Verdict, list[Anomaly]] | None:
+        """Score, learn and judge one event; ``None`` for one that is not newer than the host's last. ``values``: its
+        features. Named findings need the whole ``sample``.
+        """
         verdict = self._bank.score(host.host_id, ts_ms, values)
         if verdict is None:
             return None
         verdict = self._limits.applied(host.host_id, ts_ms, values, verdict)
         verdict = self._opinions.applied(host.host_id, verdict)
         verdict = self._bank.paged(host.host_id, verdict)
-        return verdict, self._judge.step(host, ts_ms, verdict, values)
+        said = self._judge.step(host, ts_ms, verdict, values)
+        if sample is not None:
+            said += self._findings.observe(sample)
+        return verdict, self._heard(said)
 
     def sweep(self) -> list[Anomaly]:
         """Closes what was open of hosts that have been silent while others were not."""
-        return self._judge.sweep()
+        return self._heard([*self._judge.sweep(), *self._findings.sweep()])
+
+    def _heard(self, said: list[Anomaly]) -> list[Anomaly]:
+        return [told for anomaly in said if (told := self._voices.heard(anomaly))] if said else said
 
     def state(self, host_id: str) -> bytes | None:
         """All there is to go on from with this host; ``None`` for one that is not known. No code is in it."""
         model = self._bank.state(host_id)
         if model is None:
             return None
-        return msgspec.msgpack.encode({"version": VERSION, "model": model, "judge": self._judge.state(host_id)})
+        return msgspec.msgpack.encode(
+            {
+                "version": VERSION,
+                "model": model,
+                "judge": self._judge.state(host_id),
+                "findings": self._findings.state(host_id) if self._findings.knows(host_id) else b"",
+                "voices": self._voices.state(host_id),
+            }
+        )
 
     def restore(self, host_id: str, state: bytes) -> None:
-        """Raises ``ValueError`` on what is no state of this version; then nothing has changed."""
+        """Raises ``ValueError`` on what is no state of this version; what could be read before that is kept."""
         try:
             content = msgspec.msgpack.decode(state)
             if content["version"] != VERSION:
                 raise ValueError(f"it is of version {content['version']}, not {VERSION}")
             self._bank.restore(host_id, content["model"])
             self._judge.restore(host_id, content["judge"])
+            if content["findings"]:
+                self._findings.restore(host_id, content["findings"])
+            self._voices.restore(host_id, content["voices"])
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, msgspec.DecodeError) as error:
             raise ValueError(f"what was saved of {host_id} cannot be read: {error}") from None

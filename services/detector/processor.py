@@ -126,7 +126,7 @@ class Processor:
             return
         values = features(sample)
         host = Host(sample.host_id, sample.host, sample.labels)
-        judged = self._detection.observe(host, sample.ts, values)
+        judged = self._detection.observe(host, sample.ts, values, sample)
         if judged is None:
             self.counters.late += 1
             return
@@ -145,7 +145,8 @@ class Processor:
             if isinstance(sample, BadLine) or sample.ts > self._clock.now_ms() + self._max_future_ms:
                 continue
             try:
-                self._detection.observe(Host(sample.host_id, sample.host, sample.labels), sample.ts, features(sample))
+                host = Host(sample.host_id, sample.host, sample.labels)
+                self._detection.observe(host, sample.ts, features(sample), sample)
             except Exception:
                 log.exception("an event could not be learned", extra={"host": sample.host, "event": sample.event_id})
             else:

@@ -69,6 +69,9 @@ class Findings:
         host = self._hosts.get(host_id)
         return tuple(e.sighting for e in host.episodes.open.values()) if host else ()
 
+    def knows(self, host_id: str) -> bool:
+        return host_id in self._hosts
+
     def state(self, host_id: str) -> bytes:
         """All that is remembered of the host. Raises ``KeyError`` for one that is not known."""
         host = msgspec.msgpack.encode(self._hosts[host_id], enc_hook=_plain)
