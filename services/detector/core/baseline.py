@@ -20,6 +20,8 @@ class Baseline:
 
     def __init__(self, config: CoreConfig) -> None:
         self._config = config
+        self._index: Index | None = None
+        self._place_of_index: Index | slice = slice(None)
         self.arrays: dict[str, Floats] = {
             **{name: np.zeros(0) for name in ("level", "spread", "size", "events", "seen", "lean", "lean_mean")},
             "daily": np.zeros((HOURS, 0)),
@@ -33,6 +35,7 @@ class Baseline:
 
     def widen(self, count: int) -> None:
         """Room for ``count`` more metrics."""
+        self._index = None
         for name, a in self.arrays.items():
             self.arrays[name] = np.concatenate([a, np.zeros((*a.shape[:-1], count))], axis=-1)
 
@@ -52,12 +55,15 @@ class Baseline:
         return expected[where], spread[where]
 
     def _where(self, index: Index) -> Index | slice:
-        """All of them as a slice: views, at a third of the price of an index."""
-        whole = len(index) == self.width and bool((index[1:] > index[:-1]).all())
-        return slice(None) if whole else index
+        """All of them as a slice: views, at a third of the price of an index. Asked with the same array, mostly."""
+        if index is not self._index:
+            whole = len(index) == self.width and bool((index[1:] > index[:-1]).all())
+            self._index, self._place_of_index = index, slice(None) if whole else index
+        return self._place_of_index
 
     def ready(self, index: Index) -> NDArray[np.bool_]:
-        return self.arrays["events"][index] >= _FIRST
+        ready: NDArray[np.bool_] = self.arrays["events"][self._where(index)] >= _FIRST
+        return ready
 
     def learn(self, at_s: float, dt_s: float, places: Index, values: Floats, expected: Floats, spread: Floats) -> Index:
         """Move towards ``values``, by no more than the clip; returns the slots whose level was moved at once."""
@@ -65,16 +71,22 @@ class Baseline:
         error = values - expected
         index = self._where(places)
         events = a["events"][index]
-        young = events < _FIRST
-        reach = np.where(young, np.inf, c.clip * spread)
-        taken = np.clip(error, -reach, reach)
-        fresh = 1.0 / (events + 1.0)
-        a["level"][index] += np.where(young, fresh, _rate(dt_s, c.offset_half_life_s)) * taken
-        pace = np.where(young, fresh, _rate(dt_s, c.spread_half_life_s))
-        off = np.where(events == 0, 0.0, np.abs(taken))
+        young: NDArray[np.bool_] | None = events < _FIRST
+        reach = c.clip * spread
+        level_pace: Floats | float = _rate(dt_s, c.offset_half_life_s)
+        pace: Floats | float = _rate(dt_s, c.spread_half_life_s)
+        if young is not None and young.any():
+            fresh = 1.0 / (events + 1.0)
+            reach = np.where(young, np.inf, reach)
+            level_pace, pace = np.where(young, fresh, level_pace), np.where(young, fresh, pace)
+        else:
+            young = None
+        taken = np.minimum(np.maximum(error, -reach), reach)
+        a["level"][index] += level_pace * taken
+        off = np.abs(taken) if young is None else np.where(events == 0, 0.0, np.abs(taken))
         a["spread"][index] += pace * (off - a["spread"][index])
         a["size"][index] += pace * (np.minimum(np.abs(values), a["size"][index] + np.abs(taken)) - a["size"][index])
-        self._learn_profile(at_s, dt_s, index, np.where(young, 0.0, taken))
+        self._learn_profile(at_s, dt_s, index, taken if young is None else np.where(young, 0.0, taken))
         a["events"][index] = events + 1.0
         a["seen"][index] = at_s
         return places[self._relevel(dt_s, index, error, spread, young)]
@@ -91,12 +103,15 @@ class Baseline:
             a["visited"][hour, index] = visited + weight
 
     def _relevel(
-        self, dt_s: float, index: Index | slice, error: Floats, spread: Floats, young: NDArray[np.bool_]
+        self, dt_s: float, index: Index | slice, error: Floats, spread: Floats, young: NDArray[np.bool_] | None
     ) -> NDArray[np.bool_]:
         """``lean``: signed seconds a metric has been on one side; it drains three times as fast as it fills."""
         a, c = self.arrays, self._config
         lean = a["lean"][index]
-        side = np.where(np.abs(error) > c.relevel_beyond * spread, np.sign(error), 0.0) * ~young
+        beyond = np.abs(error) > c.relevel_beyond * spread
+        if not beyond.any() and not lean.any():
+            return beyond
+        side = np.where(beyond if young is None else beyond & ~young, np.sign(error), 0.0)
         same = (side != 0) & (side * lean >= 0)
         lean = np.where(same, lean + side * dt_s, np.sign(lean) * np.maximum(np.abs(lean) - 3 * dt_s, 0.0))
         mean = a["lean_mean"][index]
