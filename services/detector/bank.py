@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from services.detector.calibration import HIGHEST, combine, shares
+from services.detector.calibration import combine, shares, weighed
 from services.detector.core import Verdict as Whole
 from services.detector.features import split
 from services.detector.models.host import HostModel, Reading
@@ -33,15 +33,26 @@ class Verdict:
     page: bool = False
 
 
+Frozen = Callable[[str, Mapping[str, float]], float | None]
+"""The score of a host's features by a model that was trained on its quiet past; ``None`` where there is none."""
+
+
+def no_model(host_id: str, features: Mapping[str, float]) -> None:
+    return None
+
+
 class Bank:
     """A host's score is that of its metrics one by one or of all together, whichever is larger. At most ``max_hosts``
     hosts are remembered; the longest silent is forgotten first.
     """
 
-    def __init__(self, *, warmup_seconds: float, max_hosts: int, pages_per_week: float) -> None:
+    def __init__(
+        self, *, warmup_seconds: float, max_hosts: int, pages_per_week: float, frozen: Frozen = no_model
+    ) -> None:
         self._warmup_ms = warmup_seconds * 1000
         self._max_hosts = max_hosts
         self._pages_per_week = pages_per_week
+        self._frozen = frozen
         self._hosts: OrderedDict[str, HostModel] = OrderedDict()
         self._late: dict[str, int] = {}
         self.forgotten = 0
@@ -64,7 +75,7 @@ class Bank:
         reading = model.observe(ts_ms, features)
         whole = reading.whole
         alone = combine(reading.bands.values())
-        together = 0.0 if whole.warming_up else min(whole.score, HIGHEST)
+        together = weighed(0.0 if whole.warming_up else whole.score, self._frozen(host_id, features))
         score = max(alone, together)
         by_together = together > alone
         return Verdict(

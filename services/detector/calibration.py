@@ -19,6 +19,15 @@ def combine(scores: Iterable[float]) -> float:
     return min(HIGHEST, math.pow(math.fsum(s**_NORM for s in scores), 1 / _NORM))
 
 
+def weighed(score: float, frozen: float | None) -> float:
+    """The core's score, which a frozen model may change by a quarter: it knows what was quiet once, and neither the hour
+    of the day nor what has changed since.
+    """
+    if frozen is None:
+        return min(HIGHEST, score)
+    return min(HIGHEST, score * (0.75 + 0.25 * min(max(frozen, 0.0), 2.0)))
+
+
 def shares(scores: dict[str, float]) -> dict[str, float]:
     """How much each has to do with ``combine`` of all; they add up to 1."""
     weights = {name: score**_NORM for name, score in scores.items()}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from services.detector.bank import Bank, Verdict
+from services.detector.bank import Bank, Frozen, Verdict, no_model
 from services.detector.feedback import Opinions
 from services.detector.findings.bank import Findings
 from services.detector.judge import Host, Judge
@@ -24,11 +24,12 @@ VERSION = 1
 class Detection:
     """All hosts that are known, within the settings' bounds."""
 
-    def __init__(self, settings: DetectorSettings, opinions: Opinions) -> None:
+    def __init__(self, settings: DetectorSettings, opinions: Opinions, frozen: Frozen = no_model) -> None:
         self._bank = Bank(
             warmup_seconds=settings.warmup_seconds,
             max_hosts=settings.max_hosts,
             pages_per_week=settings.pages_per_week,
+            frozen=frozen,
         )
         self._judge = Judge(
             threshold=settings.threshold, open_after=settings.open_after, close_after=settings.close_after

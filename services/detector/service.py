@@ -13,6 +13,8 @@ from services.detector.states import States, TopicStates
 from shared.bus import kafka
 from shared.bus.port import Publisher, Tail
 from shared.bus.stream import StreamService, batches, stream_app
+from shared.models.channels import Channels
+from shared.models.registry import models_dir
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.health import Health
 from shared.runtime.lifecycle import Service
@@ -85,14 +87,16 @@ def build(
     publisher = publisher or kafka.publisher(settings.kafka, "lapwing-detector")
     control = control or kafka.tail(settings.kafka, [CONTROL], "lapwing-detector-control")
     opinions = Opinions()
+    clock = clock or SystemClock()
+    frozen = Channels(models_dir(settings.data_dir), clock, detector.max_hosts)
     processor = Processor(
-        Detection(detector, opinions),
+        Detection(detector, opinions, frozen.score),
         publisher,
         states or TopicStates(settings.kafka, publisher),
         lambda partition, first, end: kafka.span(
             settings.kafka, METRICS, partition, first, end, "lapwing-detector-past"
         ),
-        clock or SystemClock(),
+        clock,
         max_hosts=detector.max_hosts,
         max_future_ms=settings.ingest.max_future_seconds * 1000,
     )

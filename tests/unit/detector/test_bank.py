@@ -113,6 +113,21 @@ def test_several_metrics_that_are_each_a_bit_off_add_up() -> None:
     assert one.score < 1 < all_of_them.score
 
 
+def test_a_frozen_model_takes_part_within_bounds() -> None:
+    def last(frozen: float | None) -> float:
+        it = Bank(warmup_seconds=60, max_hosts=1, pages_per_week=2, frozen=lambda host, features: frozen)
+        for minute in range(500):  # the core speaks after six hours
+            # A fall of them all: no single one of these is worth a word when it falls.
+            reading = {f"x.percent{{{n}}}": 60.0 + minute * n % 5 - 12 * (minute > 498) for n in range(20)}
+            verdict = it.score("host-1", T0 + minute * 60_000, reading)
+        assert verdict
+        return verdict.score
+
+    without, calm, wild = last(None), last(0.5), last(50.0)
+    assert 0 < calm < without < wild
+    assert wild == pytest.approx(1.25 * without)
+
+
 def test_it_is_silent_while_it_warms_up() -> None:
     verdicts = told(bank(warmup_seconds=120), idle(), 180)
     assert [v.warming_up for v in verdicts] == [True] * 120 + [False] * 60
