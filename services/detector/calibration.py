@@ -20,8 +20,8 @@ def combine(scores: Iterable[float]) -> float:
 
 
 def weighed(score: float, frozen: float | None) -> float:
-    """The core's score, which a frozen model may change by a quarter: it knows what was quiet once, and neither the hour
-    of the day nor what has changed since.
+    """The core's score, which a frozen model may change by a quarter: it knows what was quiet once, not the hour of the
+    day, nor what has changed since.
     """
     if frozen is None:
         return min(HIGHEST, score)
