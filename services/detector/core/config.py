@@ -21,8 +21,7 @@ class CoreConfig:
     dead_zone: float = 3.0
     cap: float = 7.0
     top3_weight: float = 0.1
-    hour_weight: float = 2.0
-    hour_s: float = HOUR
+    recent_s: tuple[float, float] = (20 * MINUTE, 2 * HOUR)  # what was unusual lately counts as much as what is now
     covariance_half_life_s: float = 2 * DAY
     eigen_every_s: float = 6 * HOUR
     covariance_metrics: int = 128  # the first that were seen; it is squared

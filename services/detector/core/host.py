@@ -61,7 +61,7 @@ class HostCore:
         self._level, self._paging = Level(c), Paging(c)
         self._first_ms: int | None = None
         self._last_ms = 0
-        self._hour = 0.0
+        self._recent = (0.0, 0.0)
 
     def observe(self, ts_ms: int, features: Mapping[str, float]) -> Verdict:
         """``ts_ms``: the event's time. Values that are not finite count as missing; nothing a host sends raises."""
@@ -83,7 +83,8 @@ class HostCore:
         now = _evidence(excess, c.top3_weight)
         energy = self._energy.of(deviations)
         rare, place = self._trees.of(deviations)
-        raw = (now + c.hour_weight * self._hour) * math.sqrt(0.1 + energy) * (1.0 + c.trees_weight * rare)
+        now *= (0.1 + energy) * (1.0 + c.trees_weight * rare)
+        raw = now + sum(self._recent)
         score = self._level.of(raw)
         warming_up = self._first_ms is None or ts_ms - self._first_ms < 1000.0 * c.warm_up_s
         shifted: NDArray[np.intp] = index[:0]
@@ -94,7 +95,10 @@ class HostCore:
             self._trees.learn(dt_s, place)
             if not warming_up:
                 self._level.learn(dt_s, raw)
-            self._hour += (1.0 - math.exp(-dt_s / c.hour_s)) * (now - self._hour)
+            soon, later = (
+                mean + _share(dt_s, s) * (now - mean) for mean, s in zip(self._recent, c.recent_s, strict=True)
+            )
+            self._recent = soon, later
             page = not warming_up and self._paging.decide(dt_s, score)
             self._first_ms = ts_ms if self._first_ms is None else self._first_ms
             self._last_ms = ts_ms
@@ -148,7 +152,8 @@ class HostCore:
         numbers = {
             "first_ms": self._first_ms if self._first_ms is not None else -1,
             "last_ms": self._last_ms,
-            "hour": self._hour,
+            "recent_soon": self._recent[0],
+            "recent_later": self._recent[1],
             "held": self._paging.held,
             "threshold": self._paging.threshold,
             "level": self._level.log,
@@ -174,7 +179,8 @@ class HostCore:
             fresh._trees.put_masses(arrays["masses"], int(numbers["counter"]), bool(numbers["first_window"]))
             first_ms = int(numbers["first_ms"])
             fresh._first_ms = first_ms if first_ms >= 0 else None
-            fresh._last_ms, fresh._hour = int(numbers["last_ms"]), float(numbers["hour"])
+            fresh._last_ms = int(numbers["last_ms"])
+            fresh._recent = float(numbers["recent_soon"]), float(numbers["recent_later"])
             fresh._paging.held, fresh._paging.threshold = float(numbers["held"]), float(numbers["threshold"])
             fresh._level.log = float(numbers["level"])
             fresh._energy.since_s, fresh._energy.learned_s = float(numbers["since_s"]), float(numbers["learned_s"])
@@ -185,6 +191,10 @@ class HostCore:
 
     def _arrays(self) -> dict[str, NDArray[np.float64]]:
         return {**self._baseline.arrays, **self._energy.arrays}
+
+
+def _share(dt_s: float, memory_s: float) -> float:
+    return 1.0 - math.exp(-dt_s / memory_s)
 
 
 def _evidence(excess: NDArray[np.float64], top3_weight: float) -> float:

@@ -8,7 +8,7 @@ from services.detector.core.config import HOUR, CoreConfig
 
 _UP_PER_HOUR = 1.0
 _FLOOR = 0.15
-_ONE = 2.5
+_ONE = 3.5
 """What is called 1: on the labelled public series it is passed wrongly about once a host and day."""
 
 

