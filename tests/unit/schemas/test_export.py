@@ -91,4 +91,4 @@ def test_topics_are_those_of_the_contract() -> None:
         "lapwing.control.v1",
         "lapwing.states.v1",
     }
-    assert [t.name for t in ALL_TOPICS if t.compacted] == ["lapwing.control.v1"]
+    assert [t.name for t in ALL_TOPICS if t.compacted] == ["lapwing.control.v1", "lapwing.states.v1"]
