@@ -124,15 +124,12 @@ class Processor:
         if sample.ts > self._clock.now_ms() + self._max_future_ms:
             self.counters.future += 1
             return
-        values = features(sample)
-        host = Host(sample.host_id, sample.host, sample.labels)
-        judged = self._detection.observe(host, sample.ts, values, sample)
+        judged = self._observed(sample, partition)
         if judged is None:
             self.counters.late += 1
             return
         verdict, anomalies = judged
         self.counters.scored += 1
-        self._continuity.seen(sample.host_id, partition)
         if sample.processes:
             self._remember(sample.host_id, sample.processes.top)
         yield _score_line(sample, verdict)
@@ -145,12 +142,16 @@ class Processor:
             if isinstance(sample, BadLine) or sample.ts > self._clock.now_ms() + self._max_future_ms:
                 continue
             try:
-                host = Host(sample.host_id, sample.host, sample.labels)
-                self._detection.observe(host, sample.ts, features(sample), sample)
+                self._observed(sample, message.partition)
             except Exception:
                 log.exception("an event could not be learned", extra={"host": sample.host, "event": sample.event_id})
-            else:
-                self._continuity.seen(sample.host_id, message.partition)
+
+    def _observed(self, sample: HostSample, partition: int) -> tuple[Verdict, list[Anomaly]] | None:
+        host = Host(sample.host_id, sample.host, sample.labels)
+        judged = self._detection.observe(host, sample.ts, features(sample), sample)
+        if judged is not None:
+            self._continuity.seen(sample.host_id, partition)
+        return judged
 
     def _told(self, anomaly: Anomaly) -> bytes:
         if anomaly.state == "open":
