@@ -66,7 +66,7 @@ class FileStates:
     directory: Path
 
     async def load(self, partition: int) -> Sequence[Saved | str]:
-        return [_read(file.read_bytes(), str(file)) for file in sorted(self._of(partition).glob("*.state"))]
+        return [self._from(file) for file in sorted(self._of(partition).glob("*.state"))]
 
     async def save(self, partition: int, saved: Saved) -> None:
         directory = self._of(partition)
@@ -78,6 +78,13 @@ class FileStates:
             out.flush()
             os.fsync(out.fileno())
         beside.replace(file)
+
+    def _from(self, file: Path) -> Saved | str:
+        """A file that cannot be opened costs its host only, as one that cannot be understood does."""
+        try:
+            return _read(file.read_bytes(), str(file))
+        except OSError as error:
+            return f"what was saved in {file} cannot be read: {error.strerror}"
 
     def _of(self, partition: int) -> Path:
         return self.directory / str(partition)

@@ -191,6 +191,7 @@ async def test_a_state_that_cannot_be_read_is_no_reason_not_to_start(tmp_path: P
     for partition in ("0", "1"):
         (tmp_path / "states" / partition).mkdir(parents=True)
         (tmp_path / "states" / partition / "a.state").write_bytes(b"\x80\x04what is this")
+        (tmp_path / "states" / partition / "b.state").mkdir()
     with embedded_broker() as broker:
         settings = settings_for(broker.address, tmp_path, detector=QUICK)
         async with detecting(settings, states=FileStates(tmp_path / "states")), said(settings) as events:
