@@ -45,11 +45,6 @@ class Ask:
     def header(self, name: bytes) -> str:
         return next((v.decode("latin-1") for k, v in self.scope["headers"] if k == name), "")
 
-    @property
-    def address(self) -> str:
-        client = self.scope.get("client")
-        return client[0] if client else "local"
-
     async def read(self, feed: Callable[[bytes], None], within: float) -> None:
         """Feeds the body as it comes. Raises ``ApiError`` 408 when it is late."""
         try:

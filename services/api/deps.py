@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.api.auth.accounts import Accounts
+from services.api.auth.attempts import Addresses, Attempts
 from services.api.auth.gate import Gate
-from services.api.auth.limiter import Limiter
 from services.api.auth.passwords import Passwords
 from services.api.auth.vault import Vault
 from services.api.broadcast import Hub
@@ -41,7 +41,8 @@ class Deps:
     passwords: Passwords
     accounts: Accounts
     gate: Gate
-    logins: Limiter
+    logins: Attempts
+    addresses: Addresses
     intake: Intake
     dead_letters: DeadLetterOffice
     decisions: Decisions
@@ -79,7 +80,8 @@ def make(
         passwords=passwords,
         accounts=accounts,
         gate=Gate(accounts),
-        logins=Limiter(settings.api.login_attempts_per_minute),
+        logins=Attempts(settings.api.login_attempts_per_minute),
+        addresses=Addresses(settings.api.proxies),
         intake=Intake(settings),
         dead_letters=DeadLetterOffice(queries, settings),
         decisions=Decisions(queries, clock),

@@ -48,7 +48,9 @@ class ApiSettings(Section):
     port: Port = Field(8000, description="port the API and dashboard listen on; 0 takes a free one")
     token_ttl: Seconds = Field(43_200, description="seconds a login lasts")
     login_attempts_per_minute: Annotated[int, Field(ge=1)] = Field(
-        10, description="failed and successful logins a minute, per user name and per address"
+        10,
+        description="wrong passwords a minute, of one user from one address; five times as many of all users from one "
+        "address, ten times as many of one user from addresses where it has not logged in before",
     )
     max_body_bytes: Annotated[int, Field(ge=1024)] = Field(1 << 20, description="largest request body accepted")
     ingest_max_bytes: Annotated[int, Field(ge=1024)] = Field(
@@ -61,6 +63,22 @@ class ApiSettings(Section):
         [],
         description="Host headers answered besides the listening address and localhost, comma separated; `*` for any",
     )
+    proxies: list[str] = Field(
+        [],
+        description="addresses and networks of reverse proxies whose `X-Forwarded-For` is believed, comma separated",
+    )
+
+    @field_validator("proxies")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        import ipaddress
+
+        for proxy in value:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                raise ValueError(f"{proxy!r} is neither an address nor a network such as `10.0.0.0/8`") from None
+        return value
 
 
 class KafkaSettings(Section):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 
@@ -96,19 +98,102 @@ async def test_wrong_passwords_and_unknown_users_hear_the_same(api: Api) -> None
         assert answer.json() == {"success": False, "code": 401, "message": "用户名或密码错误"}
 
 
-async def test_logins_are_limited_by_user_and_by_address_and_say_when_to_try_again(api: Api) -> None:
-    async def attempt(name: str) -> Any:
-        return await api.http.post("/api/auth/login/", json={"username": name, "password": "wrong"})
+@asynccontextmanager
+async def at(api: Api, address: str) -> AsyncIterator[Callable[..., Awaitable[httpx.Response]]]:
+    """``login(name, password)`` from that address."""
+    transport = httpx.ASGITransport(app=api.app, client=(address, 4711))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
 
+        async def login(name: str, password: str = "wrong", **headers: str) -> httpx.Response:
+            body = {"username": name, "password": password}
+            return await http.post("/api/auth/login/", json=body, headers=headers)
+
+        yield login
+
+
+async def test_wrong_passwords_are_limited_and_it_is_said_when_to_try_again(api: Api) -> None:
+    async with at(api, "192.0.2.1") as login:
+        for _ in range(10):
+            assert (await login("admin")).status_code == 401
+        limited = await login("admin", PASSWORD)
+        assert limited.status_code == 429
+        assert 1 <= int(limited.headers["retry-after"]) <= 60
+        assert limited.json()["success"] is False
+        api.clock.advance(61)
+        assert (await login("admin", PASSWORD)).status_code == 200
+
+
+async def test_who_guesses_at_a_user_locks_nobody_out_elsewhere(api: Api) -> None:
+    async with at(api, "192.0.2.1") as guess, at(api, "192.0.2.2") as login:
+        for _ in range(20):
+            await guess("admin")
+        assert (await guess("admin")).status_code == 429
+        assert (await guess("viewer", PASSWORD)).status_code == 200, "nor other users at the same address"
+        assert (await login("admin", PASSWORD)).status_code == 200
+
+
+async def test_who_knows_the_password_may_use_it_as_often_as_they_like(api: Api) -> None:
+    async with at(api, "192.0.2.1") as login:
+        for _ in range(30):
+            assert (await login("admin", PASSWORD)).status_code == 200
+
+
+async def test_guesses_at_many_users_from_one_address_are_limited(api: Api) -> None:
+    async with at(api, "192.0.2.1") as guess, at(api, "192.0.2.2") as login:
+        statuses = [(await guess(f"user-{n}")).status_code for n in range(60)]
+        assert statuses == [401] * 50 + [429] * 10
+        assert (await login("admin", PASSWORD)).status_code == 200
+
+
+async def test_guesses_at_one_user_from_many_addresses_are_limited_but_where_the_user_is_known(api: Api) -> None:
+    async with at(api, "198.51.100.1") as home:
+        assert (await home("admin", PASSWORD)).status_code == 200
+        statuses = []
+        for n in range(12):
+            async with at(api, f"192.0.2.{n}") as guess:
+                statuses += [(await guess("admin")).status_code for _ in range(10)]
+        assert statuses == [401] * 100 + [429] * 20
+        async with at(api, "203.0.113.1") as elsewhere:
+            assert (await elsewhere("admin", PASSWORD)).status_code == 429
+        assert (await home("admin", PASSWORD)).status_code == 200
+        assert [(await home("admin")).status_code for _ in range(11)] == [401] * 10 + [429]
+
+
+async def test_a_network_of_ipv6_addresses_counts_as_one(api: Api) -> None:
+    for n in range(10):
+        async with at(api, f"2001:db8:1:2::{n}") as guess:
+            assert (await guess("admin")).status_code == 401
+    async with at(api, "2001:db8:1:2:ffff::1") as guess:
+        assert (await guess("admin")).status_code == 429
+    async with at(api, "2001:db8:1:3::1") as login:
+        assert (await login("admin", PASSWORD)).status_code == 200
+
+
+async def test_a_wrong_old_password_is_limited_as_well(api: Api) -> None:
+    body = {"old_password": "wrong", "new_password": "long enough"}
     for _ in range(10):
-        assert (await attempt("admin")).status_code == 401
-    limited = await attempt("admin")
-    assert limited.status_code == 429
-    assert 1 <= int(limited.headers["retry-after"]) <= 60
-    assert limited.json()["success"] is False
-    assert (await attempt("somebody-else")).status_code == 429, "the address is limited too"
-    api.clock.advance(61)
-    assert await api.login() != ""
+        assert (await api.ask("/api/auth/password/", method="POST", body=body)).status_code == 401
+    assert (await api.ask("/api/auth/password/", method="POST", body=body)).status_code == 429
+
+
+async def test_behind_a_proxy_that_is_named_addresses_are_the_clients() -> None:
+    async with (
+        running_api(
+            Settings.model_validate({"api": {"proxies": ["127.0.0.1", "10.0.0.0/8"]}}), store=MemoryStore()
+        ) as api,
+        at(api, "127.0.0.1") as proxy,
+        at(api, "192.0.2.9") as stranger,
+    ):
+        for _ in range(10):
+            await proxy("admin", **{"X-Forwarded-For": "203.0.113.9, 192.0.2.1, 10.1.2.3"})
+        from_there = {"X-Forwarded-For": "198.51.100.7, 192.0.2.1"}
+        assert (await proxy("admin", **from_there)).status_code == 429, "what is left of it, anybody may have written"
+        assert (await proxy("admin", PASSWORD, **{"X-Forwarded-For": "192.0.2.2"})).status_code == 200
+        assert (await proxy("admin", PASSWORD, **{"X-Forwarded-For": "garbage"})).status_code == 200
+        assert (await proxy("admin", PASSWORD)).status_code == 200
+        for n in range(10):
+            await stranger("viewer", **{"X-Forwarded-For": f"192.0.2.{n}"})
+        assert (await stranger("viewer")).status_code == 429, "only a proxy is believed"
 
 
 async def test_a_login_expires(api: Api) -> None:

@@ -110,6 +110,24 @@ async def test_what_is_published_is_answered(settings: Settings) -> None:
         assert "lapwing_api_requests_total" in (await http.get("/metrics")).text
 
 
+async def test_started_while_the_broker_is_away_it_is_ready_once_that_is_back(
+    settings: Settings, broker: EmbeddedBroker
+) -> None:
+    broker.interrupt()
+    async with running(settings) as api, client(api) as http, publishing(settings) as bus:
+        assert list((await http.get("/readyz")).json()["failures"]) == ["api: bus"]
+        assert (await http.get("/healthz")).status_code == 200
+        assert (await http.get("/api/system/hosts/")).status_code == 200
+        broker.resume()
+
+        async def ready() -> bool:
+            return (await http.get("/readyz")).status_code == 200
+
+        await eventually(ready, within=30)
+        await say(bus, host_sample(ts=now_ms(), cpu={"percent": 42.0}))
+        assert (await eventually(lambda: data(http, "/api/system/cpu/")))["cpu_percent"] == 42.0
+
+
 async def test_a_replica_that_restarts_knows_what_it_knew(settings: Settings) -> None:
     store = await open_store(settings, "writer")
     at = now_ms() - 5000

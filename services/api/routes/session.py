@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from services.api import messages, shapes
 from services.api.ask import Ask
+from services.api.auth.attempts import Attempt
 from services.api.auth.gate import COOKIE
 from services.api.auth.passwords import LONGEST, SHORTEST
 from services.api.auth.principal import Principal
@@ -50,12 +51,13 @@ async def login(ask: Ask) -> Response:
     given = await ask.body(Credentials)
     if given.cookie and ask.header(b"sec-fetch-site") in ("cross-site", "same-site"):
         raise forbidden(messages.CROSS_SITE)
-    _limited(ask, given.username)
+    attempt = _begun(ask, given.username)
     try:
         login = await ask.deps.accounts.login(given.username, given.password)
     except ApiError as error:
         selfmetrics.API_LOGINS.add(1, "refused" if error.status == 401 else "failed")
         raise
+    ask.deps.logins.succeeded(attempt)
     selfmetrics.API_LOGINS.add(1, "accepted")
     answer = ok({"access_token": login.token, "token_type": "bearer", "expires_in": login.expires_in}, ask.language)
     if given.cookie:
@@ -66,12 +68,13 @@ async def login(ask: Ask) -> Response:
     return answer
 
 
-def _limited(ask: Ask, username: str) -> None:
-    now = ask.deps.clock.monotonic()
-    for key in (f"user {username}", f"address {ask.address}"):
-        if wait := ask.deps.logins.attempt(key, now):
-            selfmetrics.API_LOGINS.add(1, "limited")
-            raise too_many(messages.LOGIN_LIMITED.of(seconds=wait), wait)
+def _begun(ask: Ask, username: str) -> Attempt:
+    """Raises ``ApiError`` 429 where there were too many wrong ones."""
+    attempt = Attempt(username, ask.deps.addresses.of(ask.scope))
+    if wait := ask.deps.logins.begin(attempt, ask.deps.clock.monotonic()):
+        selfmetrics.API_LOGINS.add(1, "limited")
+        raise too_many(messages.LOGIN_LIMITED.of(seconds=wait), wait)
+    return attempt
 
 
 async def logout(ask: Ask) -> Response:
@@ -109,9 +112,10 @@ async def change_password(ask: Ask) -> Response:
     ask.query()
     principal = _user(ask)
     given = await ask.body(PasswordChange)
-    _limited(ask, principal.name)
+    attempt = _begun(ask, principal.name)
     if not await ask.deps.accounts.check_password(principal.name, given.old_password):
         raise unauthorized(messages.WRONG_OLD_PASSWORD)
+    ask.deps.logins.succeeded(attempt)
     await ask.deps.accounts.change_user(principal.name, password=given.new_password)
     return ok(None, ask.language)
 

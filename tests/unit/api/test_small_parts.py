@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.api import messages, overload, parameters
-from services.api.auth.limiter import Limiter
+from services.api.auth.limiter import MOST_KEYS, Limiter
 from services.api.auth.passwords import generated
 from services.api.broadcast import MOST_CLIENTS, QUEUE, Client, Hub, frame
 from services.api.errors import ApiError
@@ -108,12 +108,29 @@ def test_csv_leaves_numbers_alone_and_disarms_formulas() -> None:
 
 
 def test_the_limiter_lets_so_many_pass_in_any_minute() -> None:
-    limiter = Limiter(3)
-    assert [limiter.attempt("a", t) for t in (0.0, 10.0, 20.0)] == [0, 0, 0]
-    assert limiter.attempt("a", 30.0) == 30
-    assert limiter.attempt("b", 30.0) == 0
-    assert limiter.attempt("a", 61.0) == 0
-    assert limiter.attempt("a", 61.0) == 9
+    limiter = Limiter()
+
+    def attempt(key: str, now: float) -> int:
+        wait = limiter.wait(key, 3, now)
+        if not wait:
+            limiter.count(key, now)
+        return wait
+
+    assert [attempt("a", t) for t in (0.0, 10.0, 20.0)] == [0, 0, 0]
+    assert attempt("a", 30.0) == 30
+    assert attempt("b", 30.0) == 0
+    assert attempt("a", 61.0) == 0
+    assert attempt("a", 61.0) == 9
+    limiter.take_back("a")
+    assert attempt("a", 61.0) == 0
+
+
+def test_the_limiter_forgets_the_keys_that_are_longest_quiet() -> None:
+    limiter = Limiter()
+    for key in ("old", *range(MOST_KEYS)):
+        limiter.count(key, 0.0)
+    assert limiter.wait("old", 1, 0.0) == 0
+    assert limiter.wait(MOST_KEYS - 1, 1, 0.0) == 60
 
 
 @pytest.mark.parametrize(("header", "expected"), [("", "zh"), ("EN-gb", "en"), ("*", "zh"), ("en;q=0,zh", "zh")])

@@ -224,6 +224,8 @@ class TestRefusals:
             ("LAPWING_API__PORT", "70000", "65535"),
             ("LAPWING_API__PORT", "-1", "greater than or equal to 0"),
             ("LAPWING_API__PORT", "8000.5", "integer"),
+            ("LAPWING_API__PROXIES", "10.0.0.1/8", "a network such as"),
+            ("LAPWING_API__PROXIES", "nginx", "neither an address nor"),
             ("LAPWING_AGENT__INTERVAL", "0", "0.1"),
             ("LAPWING_AGENT__INTERVAL", "nan", "finite"),
             ("LAPWING_AGENT__INTERVAL", "1s", "number"),
