@@ -37,6 +37,8 @@ NEEDS_STORE = {"ingest", "api"}
 
 STORE_FRONT = "store front"
 
+ONE_TRY = 5.0  # seconds that all wait for a broker that does not answer
+
 
 @dataclass(frozen=True)
 class Product:
@@ -82,15 +84,18 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         parts.append(broker)
     else:
         data_dir.claim(names)
-    if kind != "embedded://" and set(names) - {"agent"}:
-        # The API can tell what the store knows while the broker is away.
-        parts.append(_Topics(settings, topics_of(names), meanwhile=list(names) == ["api"]))
+    topics = _Topics(settings, topics_of(names)) if kind != "embedded://" and set(names) - {"agent"} else None
+    if topics:
+        parts.append(topics)
     if NEEDS_STORE & set(names):
         parts.append(_Schema(settings))
     if kind == "embedded://":
         parts.append(_Settled(parts))
     for name in SERVICES:
         if name in names:
+            if topics and name not in ("api", "agent"):
+                parts.append(_TopicsThere(topics))
+                topics = None
             room = importlib.import_module(f"services.{name}.service")
             more = _owed(name, settings, clock, parts) if kind == "embedded://" else {}
             parts.append(room.build(settings, clock=clock, health=health, **more))
@@ -243,29 +248,53 @@ class _Claim(_Part):
 
 
 class _Topics(_Part):
-    """Waits for the broker as long as it takes: services of a large installation start in any order.
-
-    ``meanwhile``: the others need not wait for it.
+    """Makes the topics when the broker is there. Where it is away nobody waits for it but who needs it (see
+    ``_TopicsThere``): the API can tell what the store knows meanwhile.
     """
 
     name = "topics"
 
-    def __init__(self, settings: Settings, topics: Sequence[Topic], *, meanwhile: bool) -> None:
+    def __init__(self, settings: Settings, topics: Sequence[Topic]) -> None:
         self._settings = settings
         self._topics = topics
-        self._meanwhile = meanwhile
+        self._there = False
 
     async def start(self) -> None:
-        if not self._meanwhile:
-            await self._create()
+        from shared.bus.port import BusError
+
+        try:
+            async with asyncio.timeout(ONE_TRY):
+                await self._create()
+        except TimeoutError:
+            log.warning("the broker does not answer", extra={"seconds": ONE_TRY})
+        except BusError as error:
+            if error.permanent:
+                raise
+            log.warning("the broker is away", extra={"reason": str(error)})
 
     async def watch(self) -> None:
-        if self._meanwhile:
-            await self._create()
+        await self.until_there()
         await super().watch()
 
+    async def until_there(self) -> None:
+        if not self._there:
+            await _until_there("broker", self._create)
+
     async def _create(self) -> None:
-        await _until_there("broker", lambda: create_topics(self._settings, self._topics))
+        await create_topics(self._settings, self._topics)
+        self._there = True
+
+
+class _TopicsThere(_Part):
+    """Waits for the broker as long as it takes: services of a large installation start in any order."""
+
+    name = "topics"
+
+    def __init__(self, topics: _Topics) -> None:
+        self._topics = topics
+
+    async def start(self) -> None:
+        await self._topics.until_there()
 
 
 class _Schema(_Part):

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.product import running
+from tests.support.product import Product, running
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
+
+
+@contextmanager
+def unused_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        yield taken.getsockname()[1]
+
+
+def ready_to_answer(product: Product) -> bool:
+    try:
+        return product.request("/api/system/cpu/")[0] == 401
+    except OSError:
+        return False
 
 
 def test_an_api_that_starts_while_the_broker_is_away_tells_what_the_store_knows(tmp_path: Path) -> None:
@@ -17,9 +35,8 @@ def test_an_api_that_starts_while_the_broker_is_away_tells_what_the_store_knows(
         product.until("/api/system/history/?metric=cpu.percent", lambda data: bool(data["series"]))
         before = product.get("/api/system/memory/")
         assert product.stop() == 0
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and nobody listens
-        nowhere = f"127.0.0.1:{taken.getsockname()[1]}"
+    with unused_port() as port:
+        nowhere = f"127.0.0.1:{port}"
         with running(tmp_path, "api", LAPWING_KAFKA__BOOTSTRAP_SERVERS=nowhere) as api:
             assert api.get("/api/system/memory/")["total"] == before["total"]
             assert api.get("/api/system/history/?metric=cpu.percent")["series"]
@@ -28,3 +45,26 @@ def test_an_api_that_starts_while_the_broker_is_away_tells_what_the_store_knows(
             assert api.request("/healthz")[0] == 200
             assert nowhere in api.said()
             assert api.stop() == 0
+
+
+def test_the_whole_product_waits_for_its_broker_and_answers_meanwhile(tmp_path: Path) -> None:
+    with running(tmp_path) as product:
+        product.until("/api/system/history/?metric=cpu.percent", lambda data: bool(data["series"]))
+        before = product.get("/api/system/memory/")
+        assert product.stop() == 0
+    with unused_port() as nowhere:
+        with unused_port() as port:
+            pass
+        waiting = Product(
+            tmp_path, LAPWING_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{nowhere}", LAPWING_API__PORT=str(port)
+        )
+        process = waiting.begin()
+        try:
+            waiting.url = f"http://127.0.0.1:{port}"
+            asyncio.run(eventually(lambda: process.poll() is not None or ready_to_answer(waiting), within=60))
+            assert waiting.get("/api/system/memory/")["total"] == before["total"]
+            assert waiting.request("/readyz")[0] == 503
+            assert "waiting for the broker" in waiting.said()
+            assert waiting.stop() == 0
+        finally:
+            waiting.kill()
