@@ -122,8 +122,8 @@ class LinuxDetails:
         return details
 
     def _told(self, short: bytes, raw: bytes, user: str) -> Details:
-        name, arguments = text(short), parse_cmdline(raw)
-        return Details(full_name(name, arguments), shorten(self._redactor.arguments(arguments)), user, short, raw)
+        arguments = self._redactor.arguments(parse_cmdline(raw))
+        return Details(full_name(text(short), arguments), shorten(arguments), user, short, raw)
 
     def _read(self, pid: int, file: str) -> bytes:
         with suppress(OSError), open(f"{self._paths.proc}/{pid}/{file}", "rb", buffering=0) as handle:  # noqa: PTH123

@@ -244,6 +244,14 @@ def test_a_long_command_line_is_shortened_in_all() -> None:
     assert len(shorten([""] * 100_000)) == 4096
 
 
+def test_a_title_that_continues_the_name_keeps_no_secret_in_it(tmp_path: Path, proc: Proc) -> None:
+    seen = Seen(1)
+    seen.name = b"background-work"
+    proc.put(1, cmdline=b"background-worker --token=hunter2\0--fast\0")
+    details = LinuxDetails(_host(tmp_path, proc), Redactor()).of(seen, 1.0, age=50)
+    assert details.name == "background-worker --token=***"
+
+
 def test_names_the_kernel_cut() -> None:
     assert full_name("gnome-terminal-", ["/usr/libexec/gnome-terminal-server"]) == "gnome-terminal-server"
     assert full_name("gnome-terminal-", ["/bin/other"]) == "gnome-terminal-"
