@@ -20,6 +20,11 @@ class HostPaths:
         return self.root != "/" or self.proc != "/proc"
 
     @property
+    def rootless(self) -> bool:
+        """Whether the host's directories are out of reach."""
+        return self.contained and self.root == "/"
+
+    @property
     def init(self) -> str:
         """The process whose mounts and network are the host's."""
         return f"{self.proc}/1" if self.contained else f"{self.proc}/self"
@@ -30,9 +35,16 @@ class HostPaths:
 
 
 def host_paths(settings: AgentSettings) -> HostPaths:
-    root = settings.root
-    return HostPaths(str(root), str(settings.proc or _beside(root, "proc")), str(settings.sys or _beside(root, "sys")))
+    """Where only the host's ``/proc`` is mounted, its first process shows the way to its root, if we may go there."""
+    root, proc = settings.root, settings.proc or settings.root / "proc"
+    sys = settings.sys or root / "sys"
+    if root == Path("/") and proc != Path("/proc") and _is_directory(proc / "1" / "root"):
+        root = proc / "1" / "root"
+    return HostPaths(str(root), str(proc), str(sys))
 
 
-def _beside(root: Path, name: str) -> Path:
-    return root / name
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # we may not
+        return False

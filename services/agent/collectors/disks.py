@@ -121,6 +121,8 @@ class DisksCollector:
         self._asked: dict[str, _Question] = {}
 
     def collect(self, now: float) -> list[dict[str, Any]]:
+        if self._paths.rootless:
+            raise OSError("the host's filesystems are out of reach: mount its root and name it in LAPWING_AGENT__ROOT")
         with open(f"{self._paths.proc}/filesystems", "rb") as file:  # noqa: PTH123 - a module may bring a new one
             on_device = parse_filesystems(file.read())
         mounts = worth_reporting(parse_mounts(self._mounts.read()), on_device)

@@ -116,6 +116,14 @@ def test_in_a_container_the_hosts_mounts_are_looked_at_under_its_root(tmp_path: 
     assert found[0]["total"] == os.statvfs(tmp_path).f_blocks * os.statvfs(tmp_path).f_frsize
 
 
+def test_a_container_that_does_not_see_the_hosts_root_does_not_pass_its_own_disks_off_as_the_hosts(
+    tmp_path: Path,
+) -> None:
+    apart = _host(tmp_path, b"/dev/sda1 / ext4 rw 0 0\n")
+    with pytest.raises(OSError, match="LAPWING_AGENT__ROOT"):
+        DisksCollector(HostPaths("/", apart.proc, apart.sys)).collect(1.0)
+
+
 def test_a_file_server_that_does_not_answer_costs_only_its_own_mount(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,18 @@ def test_paths_follow_the_root_unless_they_are_given() -> None:
     assert inside.under_root("/etc") == "/host/etc"
 
 
+def test_with_the_hosts_proc_alone_its_first_process_shows_the_way_to_its_root(tmp_path: Path) -> None:
+    (tmp_path / "the-host" / "etc").mkdir(parents=True)
+    (tmp_path / "the-host" / "etc" / "hostname").write_text("web-3\n")
+    (tmp_path / "the-host" / "etc" / "machine-id").write_text(MACHINE_ID)
+    (tmp_path / "proc" / "1").mkdir(parents=True)
+    settings = AgentSettings(proc=tmp_path / "proc")
+    assert host_paths(settings) == HostPaths("/", str(tmp_path / "proc"), "/sys"), "there is none that may be entered"
+    (tmp_path / "proc" / "1" / "root").symlink_to(tmp_path / "the-host")
+    paths = host_paths(settings)
+    assert (host_name(paths), identify(settings, paths, tmp_path).host_id) == ("web-3", MACHINE_ID)
+
+
 @pytest.mark.parametrize("content", ["", "uninitialized\n", "0" * 32, "xyz", MACHINE_ID[:-1]])
 def test_what_images_are_shipped_with_is_no_machine_id(content: str) -> None:
     assert parse_machine_id(content) is None
