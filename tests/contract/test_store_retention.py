@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -16,6 +17,21 @@ from tests.support.samples import T0, host_sample
 from tests.support.store import empty_store, fresh_store  # noqa: F401
 
 DAY = 86_400_000
+
+
+async def test_what_is_older_than_its_tier_is_kept_goes_by_itself(fresh_store: Settings) -> None:  # noqa: F811
+    store = await open_store(fresh_store, "test")
+    kept = fresh_store.clickhouse
+    today = time.time_ns() // 1_000_000 // DAY * DAY  # the engine goes by its own clock
+    days_ago = {"samples": kept.raw_days, "processes": kept.process_days, "network": kept.raw_days}
+    for days in {0, *(d + 1 for d in days_ago.values())}:
+        await store.insert_lines("landing_metrics", encode(host_sample(ts=today - days * DAY)))
+    for table, days in days_ago.items():
+        await store.command(f"OPTIMIZE TABLE {table} FINAL")
+        ((oldest,),) = await store.query(f"SELECT toUnixTimestamp(min(ts)) FROM {table}")
+        assert today - days * DAY <= oldest * 1000 <= today, table
+    assert await store.query("SELECT uniqExact(toDate(ts)) FROM samples") == [(2,)], "raw data outlives process details"
+    await store.close()
 
 
 async def test_the_oldest_days_go_first_and_are_counted_and_said(
