@@ -14,15 +14,18 @@ from services.agent.secret_patterns import (
     ANYWHERE,
     ATTACHED,
     BEFORE_KEY,
+    BEFORE_SECRET,
     BEFORE_STRING,
     HARMLESS_ENDS,
     HARMLESS_STARTS,
     HIDDEN,
+    LOGINS,
     NEXT,
     NEXT_AT_LOGIN,
     PAIRS,
     SECRET_ENDS,
     SECRET_WORDS,
+    SWITCHES,
     TOOLS,
 )
 
@@ -33,6 +36,8 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _ASSIGNMENT = re.compile(
     r"""^(?P<key>[-/+]{0,2}["']?[A-Za-z_@%$][\w.\-\[\]/]*["']?)(?P<sign>\s*(?:=|: ?))(?P<value>.+)$""", re.S
 )
+_NAME = re.compile(r"^[A-Za-z]+(_[A-Za-z]+)+$")
+_LOGIN = re.compile(r"^(?P<user>[^/@\s]+/)[^@\s]+(?P<where>@.*)?$", re.S)
 _FLAG = re.compile(r"^(-{1,2}|/|\+)[A-Za-z][\w.\-]*$")
 
 # `password=…`, `"secret": "…"`, `AccountKey=…;` inside something longer
@@ -53,6 +58,8 @@ class Redactor:
         shown: list[str] = []
         tool, following = "", _Next.SHOWN
         for argument in arguments:
+            if following is _Next.WORD:
+                following = _Next.SHOWN if argument.startswith("-") else _Next.HIDDEN
             if following is not _Next.SHOWN:
                 shown.append(HIDDEN if following is _Next.HIDDEN else _without_password(argument))
                 following = _Next.SHOWN
@@ -61,10 +68,15 @@ class Redactor:
             if program in TOOLS:
                 tool = program
             elif argument.startswith(("-", "/", "+")):
-                if (glued := _attached(tool, argument)) is not None:
-                    shown.append(glued)
+                switches, option = _unbundled(tool, argument)
+                if (glued := _attached(tool, option)) is not None:
+                    shown.append(switches + glued.removeprefix("-") if switches else glued)
                     continue
-                following = _after(tool, argument, arguments)
+                following = _after(tool, option, arguments)
+            elif tool in LOGINS and (login := _LOGIN.match(argument)):
+                argument = f"{login['user']}{HIDDEN}{login['where']}"
+            elif shown and _announces(argument):
+                following = _Next.WORD
             shown.append(self.text(argument))
         return shown
 
@@ -115,6 +127,7 @@ class _Next(Enum):
     SHOWN = "shown"
     HIDDEN = "hidden"
     PAIR = "pair"
+    WORD = "hidden, if it is no option"
 
 
 def _after(tool: str, option: str, arguments: Sequence[str]) -> _Next:
@@ -125,6 +138,18 @@ def _after(tool: str, option: str, arguments: Sequence[str]) -> _Next:
     if option in NEXT_AT_LOGIN.get(tool, ()) and "login" in arguments:
         return _Next.HIDDEN
     return _Next.SHOWN
+
+
+def _announces(argument: str) -> bool:
+    """Whether an argument that is no option is the name of the secret behind it."""
+    return argument in BEFORE_SECRET or bool(_NAME.match(argument) and is_secret(argument))
+
+
+def _unbundled(tool: str, argument: str) -> tuple[str, str]:
+    """``-sSubob:SECRET`` as the switches ``-sS`` and the option ``-ubob:SECRET``."""
+    rest = argument[1:].lstrip(SWITCHES.get(tool, ""))
+    switches = argument[: len(argument) - len(rest)]
+    return (switches, f"-{rest}") if len(switches) > 1 and rest and argument[1] != "-" else ("", argument)
 
 
 def _attached(tool: str, argument: str) -> str | None:

@@ -30,7 +30,7 @@ BEFORE_STRING = words("connection connect conn")
 # Such a name tells where a secret is or what it is like, not the secret itself.
 HARMLESS_ENDS = words(
     "file files path dir directory url uri endpoint ttl timeout expiry expires name type length size count stdin "
-    "prompt policy provider plugin method mode required enabled command cmd sock socket window grace"
+    "jar prompt policy provider plugin method mode required enabled command cmd sock socket window grace"
 )
 HARMLESS_STARTS = words("no ask prompt without disable skip")
 
@@ -44,6 +44,10 @@ NEXT: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("snmpget", "snmpgetnext", "snmpwalk", "snmpbulkwalk", "snmpset", "snmptrap"), ("-A", "-X", "-c")),
     **dict.fromkeys(("sqlcmd", "bcp", "isql", "zip", "unzip", "mosquitto_pub", "mosquitto_sub", "ipmitool"), ("-P",)),
     **dict.fromkeys(("sshpass", "cqlsh", "rabbitmqadmin", "clickhouse-client"), ("-p",)),
+    **dict.fromkeys(("consul", "nomad", "serf"), ("-encrypt",)),
+    **dict.fromkeys(("kubectl", "oc"), ("--from-literal",)),
+    "ssh-keygen": ("-N", "-P"),
+    "curl": ("-b", "--cookie"),
     "influx": ("-p", "-t"),
     "openssl": ("-k", "-K", "-pass", "-passin", "-passout"),
 }
@@ -65,21 +69,32 @@ ATTACHED: dict[str, tuple[str, ...]] = {
     "ldapsearch": ("-w",),
     "sqlcmd": ("-P",),
     **dict.fromkeys(("xfreerdp", "xfreerdp3", "wfreerdp"), ("/p:",)),
+    **dict.fromkeys(("consul", "nomad", "serf"), ("-encrypt=",)),
+    **dict.fromkeys(("kubectl", "oc"), ("--from-literal=",)),
 }
 # Options with `user:password` or `user%password`; the user is kept.
 PAIRS: dict[str, tuple[str, ...]] = {
-    "curl": ("-u", "--user", "-U", "--proxy-user"),
+    "curl": ("-u", "--user", "-U", "--proxy-user", "-E", "--cert"),
     **dict.fromkeys(("http", "https"), ("-a", "--auth")),
     "smbclient": ("-U", "--user"),
     "ab": ("-A", "-P"),
 }
-TOOLS = NEXT.keys() | NEXT_AT_LOGIN.keys() | ATTACHED.keys() | PAIRS.keys()
+# Switches that may stand before a one-letter option within the same argument: `-sSfu`.
+SWITCHES = {"curl": "fgijklnqsvGILNS#"}
+# Arguments like `user/password@database`.
+LOGINS = words("sqlplus sqlldr exp imp expdp impdp rman")
+TOOLS = NEXT.keys() | NEXT_AT_LOGIN.keys() | ATTACHED.keys() | PAIRS.keys() | LOGINS
+
+# As an argument of its own such a word, or a name of several like `aws_secret_access_key`, is followed by the secret.
+BEFORE_SECRET = words("password passphrase psk")
 
 ANYWHERE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, flags), replacement)
     for pattern, flags, replacement in (
         # https://user:password@host; an address without a user may have one of the kind `:password@`
         (r"(?P<keep>(?<![a-z0-9+.\-])[a-z][a-z0-9+.\-]*+://[^\s/:@'\"]*+:)[^\s'\"]*(?=@)", re.I, rf"\g<keep>{HIDDEN}"),
+        # user:password@host, but no image:tag@sha256:digest
+        (r"(?P<keep>(?<![\w.\-:/@])[\w.\-]++:)[^\s:@/'\"]+(?=@(?!sha\d)[\w.\-\[])", 0, rf"\g<keep>{HIDDEN}"),
         # Authorization: Bearer …, X-Api-Key: …, Cookie: …
         (
             r"(?P<keep>\bauthorization\s*[:=]\s*(?:basic|bearer|token|digest|negotiate|apikey|aws4-[\w-]+)?\s*)[^'\"]+",
@@ -105,6 +120,11 @@ ANYWHERE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(?:npm_\w{20,}|pypi-[\w-]{20,}|dop_v1_\w{20,}|hf_\w{20,}|hv[sb]\.[\w-]{20,})", 0, HIDDEN),
         (r"\bsk-[\w-]{20,}|\bSG\.[\w-]{16,}\.[\w-]{16,}", 0, HIDDEN),
         (r"\bhooks\.slack\.com/services/[\w/]+", 0, f"hooks.slack.com/services/{HIDDEN}"),
+        (
+            r"(?P<keep>\bdiscord(?:app)?\.com/api/webhooks/|\bapi\.telegram\.org/bot)[\w:/\-]+",
+            0,
+            rf"\g<keep>{HIDDEN}",
+        ),
         # ?token=…&sig=…
         (
             r"(?P<keep>[?&](?:access_?token|refresh_?token|id_?token|token|api_?key|key|password|passwd|pwd|secret|sig|signature"

@@ -66,7 +66,21 @@ redact = Redactor().arguments
         (f"ab -A bob:{S} http://h/", "ab -A bob:*** http://h/"),
         (f"podman login -p {S} r", "podman login -p *** r"),
         (f"sudo -u bob mysql -p{S}", "sudo -u bob mysql -p***"),
+        (f"curl -su bob:{S} https://h", "curl -su bob:*** https://h"),
+        (f"curl -sSfLubob:{S} https://h", "curl -sSfLubob:*** https://h"),
+        (f"curl -b session={S} https://h", "curl -b *** https://h"),
+        (f"curl --cookie session={S} --cookie-jar jar h", "curl --cookie *** --cookie-jar jar h"),
+        (f"curl -E cert.pem:{S} https://h", "curl -E cert.pem:*** https://h"),
+        (f"ssh-keygen -t rsa -N {S} -f k", "ssh-keygen -t rsa -N *** -f k"),
+        (f"consul agent -encrypt={S}", "consul agent -encrypt=***"),
+        (f"kubectl create secret generic x --from-literal=k={S}", "kubectl create secret generic x --from-literal=***"),
+        (f"sqlplus -s scott/{S}@db @x.sql", "sqlplus -s scott/***@db @x.sql"),
+        # a name of its own before it
+        (f"aws configure set aws_secret_access_key {S}", "aws configure set aws_secret_access_key ***"),
+        (f"nmcli dev wifi connect x password {S}", "nmcli dev wifi connect x password ***"),
         # addresses
+        (f"app bob:{S}@h:3306/db", "app bob:***@h:3306/db"),
+        (f"app --dsn 'bob:{S}@tcp(h:3306)/db'", "app --dsn 'bob:***@tcp(h:3306)/db'"),
         (f"app https://bob:{S}@h/x", "app https://bob:***@h/x"),
         (f"app redis://:{S}@h:6379/0", "app redis://:***@h:6379/0"),
         (f"app --dsn=postgres://u:{S}@h1,h2/db", "app --dsn=postgres://u:***@h1,h2/db"),
@@ -110,6 +124,8 @@ def test_secrets_are_hidden_and_the_rest_is_kept(line: str, shown: str) -> None:
         "hf_" + "a1B2" * 8,
         "SG." + "a1B2" * 6 + "." + "a1B2" * 6,
         "https://hooks.slack.com/services/T00/B00/abcdefgh",
+        "https://discord.com/api/webhooks/12345/aB3_cD4-eF5",
+        "https://api.telegram.org/bot123456:AAbbCC-dd_ee/sendMessage",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
         "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
         "-----BEGIN OPENSSH PRIVATE KEY-----\ncut off",
@@ -138,6 +154,12 @@ def test_secrets_that_show_by_themselves(secret: str) -> None:
         "app http://localhost:8000/path?page=2",
         "mysql -p db",
         "app --sort-key name --primary-key id",
+        "containerd-shim nginx:1.25@sha256:0123abcd",
+        "scp bob@h:/x/y . && git fetch git@example.org:a/b.git",
+        "aws secretsmanager get-secret-value --region eu",
+        "curl -sS --output u:x http://h/",
+        "sqlplus -s / as sysdba",
+        "rsync -a host:a/b@c /x/y",
     ],
 )
 def test_what_is_no_secret_is_left_alone(line: str) -> None:
@@ -162,7 +184,18 @@ def test_what_is_too_long_to_look_at_is_cut_not_shown() -> None:
 
 @pytest.mark.parametrize(
     "argument",
-    ["a=" * 8000, "'" * 16000, "://" * 5000, "a:b@" * 4000, "eyJ" * 5000, "a://b:" * 5000, "x-" * 9000, '\\"' * 8000],
+    [
+        "a=" * 8000,
+        "'" * 16000,
+        "://" * 5000,
+        "a:b@" * 4000,
+        "eyJ" * 5000,
+        "a://b:" * 5000,
+        "x-" * 9000,
+        '\\"' * 8000,
+        "a:" * 9000,
+        "a:b" * 6000,
+    ],
 )
 def test_nothing_takes_the_patterns_for_ever(argument: str) -> None:
     began = time.process_time()
