@@ -145,6 +145,12 @@ class App(faust.App):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, TableManager=_Tables, **kwargs)
 
+    def on_init_dependencies(self) -> Any:
+        """Without Faust's own statistics, which nobody reads: 5 us a message."""
+        dependencies = super().on_init_dependencies()
+        self.sensors.remove(self.monitor)
+        return dependencies
+
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
 
