@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from shared.bus.kafka import MAX_MESSAGE_BYTES, UNKNOWN_LAG, admin, publisher, tail
 from shared.bus.port import BusError, Message, Publisher, Tail
 from shared.runtime.settings import Settings
-from shared.schemas.topics import ALL_TOPICS, Topic
+from shared.schemas.topics import ALL_TOPICS, METRICS, Topic
 from tests.support.broker import TestBus, embedded_broker, settings_for
 from tests.support.waiting import eventually
 
@@ -174,6 +176,41 @@ async def test_a_missing_topic_is_created(bus: TestBus, request: pytest.FixtureR
     await admin(bus.settings.kafka).create([topic])
     async with publishing(bus.settings) as out:
         await out.publish(topic, "a", b"x")
+
+
+async def test_topics_are_made_with_their_partitions_retention_and_compaction(bus: TestBus) -> None:
+    if bus.kind == "embedded":
+        pytest.skip("the embedded broker keeps what it likes")
+    kafka = bus.settings.kafka.model_copy(update={"partitions": 3})
+    events = Topic(f"test.{bus.name()}", "events", retention_ms=3_600_000, retention_bytes=5 << 20)
+    control = Topic(f"test.{bus.name()}", "control", compacted=True, segment_bytes=1 << 20)
+    await admin(kafka).create([events, events.dlq, control, METRICS])
+
+    partitions, settings = await _as_made(kafka.bootstrap_servers, [events, events.dlq, control, METRICS])
+    assert {partitions[t.name] for t in (events, events.dlq, control)} == {3}
+    kept = ("cleanup.policy", "retention.ms", "retention.bytes")
+    assert [settings[events.name][name] for name in kept] == ["delete", "3600000", str(5 << 20)]
+    assert [settings[events.dlq.name][name] for name in kept] == ["delete", str(7 * 86_400_000), str(256 << 20)]
+    assert [settings[control.name][name] for name in ("cleanup.policy", "segment.bytes")] == ["compact", str(1 << 20)]
+    assert [settings[METRICS.name][name] for name in kept] == ["delete", str(24 * 3_600_000), str(1 << 30)]
+
+
+async def _as_made(address: str, topics: list[Topic]) -> tuple[dict[str, int], dict[str, dict[str, str]]]:
+    """By topic: its partitions, and its settings, as the broker tells them."""
+    names = [t.name for t in topics]
+    client = AIOKafkaAdminClient(bootstrap_servers=address)
+    await client.start()
+    try:
+        partitions = {t["topic"]: len(t["partitions"]) for t in await client.describe_topics(names)}
+        answers = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+        settings = {
+            name: {entry[0]: entry[1] for entry in entries}
+            for answer in answers
+            for _, _, _, name, entries in answer.resources
+        }
+        return partitions, settings
+    finally:
+        await client.close()
 
 
 async def test_the_embedded_broker_says_which_topic_it_cannot_make(tmp_path: Path) -> None:
