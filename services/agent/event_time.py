@@ -18,16 +18,17 @@ class EventTime:
     so the clock is followed, and said so.
     """
 
-    def __init__(self) -> None:
-        self._last = -1
+    def __init__(self, last: int = -1) -> None:
+        """``last``: of an earlier run."""
+        self.last = last
 
     def stamp(self, now_ms: int) -> int:
         now_ms = max(0, now_ms)
-        if now_ms <= self._last:
-            behind = self._last - now_ms
+        if now_ms <= self.last:
+            behind = self.last - now_ms
             if behind > CREEP_MOST_MS:
                 log.warning("the clock was set back, event times follow it", extra={"seconds": round(behind / 1000)})
             else:
-                now_ms = self._last + 1
-        self._last = now_ms
+                now_ms = self.last + 1
+        self.last = now_ms
         return now_ms

@@ -44,6 +44,7 @@ class Sampler:
         numbers: Numbers,
         about_itself: Callable[[float, dict[str, str]], Event] | None = None,
         about_itself_every: int = 5,
+        event_time: EventTime | None = None,
     ) -> None:
         self._identity = identity
         self.probes = tuple(probes)
@@ -53,7 +54,7 @@ class Sampler:
         self._numbers = numbers
         self._about_itself = about_itself
         self._about_itself_every = about_itself_every
-        self._event_time = EventTime()
+        self._event_time = event_time or EventTime()
         self._lane = Lane("collect", clock.monotonic)
         self._background = Lane("background", clock.monotonic)
         self._run_began = 0  # the number of the first event

@@ -1,4 +1,4 @@
-"""Numbers for a host's events that go on growing after a restart, at the price of a write every few minutes."""
+"""A host's numbers and instants go on growing after a restart, at the price of a write every few minutes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ class Sequence:
     After a clean stop the numbers go on without a gap; after a kill, up to a block of them is missing. Without a file
     (the first start, or a lost disk) they begin at the milliseconds since 1970: above whatever was given out before, as
     no host sends a thousand events a second.
+
+    Beside it stands the ``instant`` of the newest event when the file was written, -1 where none is known.
     """
 
     def __init__(self, path: Path, now_ms: int, *, block: int = BLOCK) -> None:
         self._path = path
         self._block = block
-        self._next = self._read() or max(1, now_ms)
+        kept, self.instant = self._read()
+        self._next = kept or max(1, now_ms)
         self._reserved = self._next
         self._complained = False
 
@@ -37,25 +40,28 @@ class Sequence:
         """Whether it is time to ``reserve``."""
         return self._reserved - self._next < self._block // 2
 
-    def reserve(self) -> None:
+    def reserve(self, instant: int = -1) -> None:
         self._reserved = self._next + self._block
-        self._write(self._reserved)
+        self._write(self._reserved, instant)
 
-    def close(self) -> None:
+    def close(self, instant: int = -1) -> None:
         """Give back what was reserved and not used."""
         self._reserved = self._next
-        self._write(self._next)
+        self._write(self._next, instant)
 
-    def _read(self) -> int:
+    def _read(self) -> tuple[int, int]:
         try:
-            return int(self._path.read_text())
+            number, instant, *_ = [*map(int, self._path.read_text().split()), -1]
         except (OSError, ValueError):
-            return 0
+            return 0, -1
+        return number, instant
 
-    def _write(self, number: int) -> None:
+    def _write(self, number: int, instant: int) -> None:
+        if instant >= 0:
+            self.instant = instant
         fresh = self._path.with_suffix(".new")
         try:
-            fresh.write_text(f"{number}\n")
+            fresh.write_text(f"{number} {self.instant}\n")
             os.replace(fresh, self._path)  # noqa: PTH105
         except OSError as error:
             if not self._complained:

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from services.agent import plan
 from services.agent.collectors.base import Collector
+from services.agent.event_time import EventTime
 from services.agent.identity import Identity, identify
 from services.agent.lanes import Probe
 from services.agent.outbox import Outbox
@@ -82,6 +83,7 @@ class AgentService:
         self._outbox: Outbox | None = None
         self._sampler: Sampler | None = None
         self._numbers: Numbers | None = None
+        self._event_time = EventTime()
         self._ticks: asyncio.Task[None] | None = None
         self._reserving: asyncio.Task[None] | None = None
         self._last_tick: float | None = None
@@ -111,6 +113,7 @@ class AgentService:
             numbers=self._numbers,
             about_itself=SelfState(self._clock, interval, self._outbox),
             about_itself_every=slots(ABOUT_ITSELF_EVERY, interval),
+            event_time=self._event_time,
         )
         await self._sampler.prime()
         self._last_tick = self._clock.monotonic()
@@ -134,7 +137,7 @@ class AgentService:
             if self._numbers is not None:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(STOP_WITHIN / 4):
-                        await self._outbox.on_disk(self._numbers.close)
+                        await self._outbox.on_disk(self._numbers.close, self._event_time.last)
             await self._outbox.stop(STOP_WITHIN)
             if self._stored is None:
                 self._outbox = None
@@ -150,6 +153,7 @@ class AgentService:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._numbers = Numbers(self._directory / "sequence", self._clock.now_ms())
         self._numbers.reserve()
+        self._event_time = EventTime(self._numbers.instant)
         self._spool.open()
         return identify(self._settings, self._paths, self._directory)
 
@@ -169,7 +173,7 @@ class AgentService:
             outbox.put(await sampler.tick(slot))
             self._last_tick = self._clock.monotonic()
             if numbers.low and (self._reserving is None or self._reserving.done()):
-                self._reserving = asyncio.create_task(outbox.on_disk(numbers.reserve))
+                self._reserving = asyncio.create_task(outbox.on_disk(numbers.reserve, self._event_time.last))
 
     def _progress(self) -> str | None:
         if self._last_tick is None:

@@ -28,8 +28,10 @@ def _take(sequence: Sequence, count: int) -> list[int]:
 def test_after_a_clean_stop_the_numbers_go_on_without_a_gap(tmp_path: Path) -> None:
     sequence = _opened(tmp_path / "sequence")
     assert _take(sequence, 25) == list(range(1000, 1025))
-    sequence.close()
-    assert _take(_opened(tmp_path / "sequence", 9_999_999), 2) == [1025, 1026]
+    sequence.close(instant=4711)
+    again = _opened(tmp_path / "sequence", 9_999_999)
+    assert again.instant == 4711
+    assert _take(again, 2) == [1025, 1026]
 
 
 def test_after_a_kill_no_number_is_given_out_twice(tmp_path: Path) -> None:
@@ -40,7 +42,13 @@ def test_after_a_kill_no_number_is_given_out_twice(tmp_path: Path) -> None:
         last = taken[-1]
 
 
-@pytest.mark.parametrize("content", ["", "garbage", "12x"])
+def test_a_file_of_an_earlier_version_knows_no_instant(tmp_path: Path) -> None:
+    (tmp_path / "sequence").write_text("300\n")
+    sequence = _opened(tmp_path / "sequence")
+    assert (sequence.next(), sequence.instant) == (300, -1)
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "12x", "12 x"])
 def test_a_file_that_cannot_be_read_is_a_first_start(tmp_path: Path, content: str) -> None:
     (tmp_path / "sequence").write_text(content)
     assert _opened(tmp_path / "sequence", 5000).next() == 5000

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from services.agent.service import AgentService, build
+from shared.runtime.clock import SystemClock
 from shared.runtime.health import Health
 from shared.runtime.settings import AgentSettings, Settings
 from tests.support.waiting import eventually
@@ -43,6 +44,21 @@ async def test_events_come_tick_by_tick_and_number_on_after_a_restart(tmp_path: 
     assert len({e["event_id"] for e in found}) == len(found)
     assert len({e["agent"]["started_at"] for e in found if "agent" in e}) == 2
     assert publisher.stopped
+
+
+async def test_instants_increase_through_a_restart_with_the_clock_set_back(tmp_path: Path) -> None:
+    class Behind(SystemClock):
+        def now_ms(self) -> int:
+            return super().now_ms() - 60_000
+
+    publisher = FakePublisher()
+    for wanted, clock in ((5, SystemClock()), (10, Behind())):
+        service = build(configured(tmp_path), publisher=publisher, collectors=[FakeCollector()], clock=clock)
+        await service.start()
+        await eventually(lambda n=wanted: len(publisher.sent) >= n)  # type: ignore[misc]
+        await service.stop()
+    instants = [e["ts"] for e in events(publisher)]
+    assert instants == sorted(set(instants))
 
 
 async def test_a_broker_that_hangs_does_not_hold_up_a_tick(tmp_path: Path) -> None:
