@@ -119,7 +119,8 @@ def test_a_thousand_silent_connections_take_neither_the_descriptors_nor_the_meas
 
 
 def test_a_storm_of_logins_leaves_the_logged_in_alone(product: Product) -> None:
-    answers = [product.request("/api/auth/login/", {"username": f"u{n}", "password": "x" * 900})[0] for n in range(30)]
+    wrong = {"username": "admin", "password": "x" * 900}
+    answers = [product.request("/api/auth/login/", wrong)[0] for _ in range(30)]
     assert set(answers) == {401, 429}
     product.get("/api/system/cpu/")
 
