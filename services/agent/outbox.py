@@ -224,12 +224,14 @@ class Outbox:
         return len(self._pending) >= (self._pack if self.away_since is None else 1)
 
     def _take(self) -> list[bytes]:
-        """The next events for one message; they stay pending until they are somewhere safe."""
+        """All that is pending, as far as it fits one message: of who answers slowly, the next takes along what came
+        meanwhile. They stay pending until they are somewhere safe.
+        """
         lines: list[bytes] = []
         size = 0
         for line in self._pending:
             size += len(line) + 1
-            if len(lines) == self._pack or (lines and size > MESSAGE_BYTES):
+            if lines and size > MESSAGE_BYTES:
                 break
             lines.append(line)
         return lines
@@ -282,8 +284,14 @@ class Outbox:
         return before, self._spool.end
 
     async def _trim(self) -> None:
-        """Lets go of what is stored."""
+        """Lets go of what is stored, and sends again what never will be."""
         if self._underway is not None:
+            if self._underway.passed_over():
+                log.warning("the broker has forgotten events before they were stored, they are sent again")
+                self._underway.forget()
+                self._sent_until, self._live_from = Position(), None
+                await self._count_anew()
+                return
             until = self._underway.settled(backlog_sent=not self.spooled_events)
             if until is not None:
                 await self.on_disk(self._spool.trim, until)
