@@ -232,6 +232,12 @@ class StreamService:
         reached = self._app.consumer._read_offset.get(TopicPartition(receipt.topic, receipt.partition))
         return reached is not None and reached >= receipt.offset
 
+    def hasten(self) -> None:
+        """Gives the handlers what they have collected so far: somebody waits for it."""
+        if not self._app.hurry.is_set():
+            self._app.hurry.set()
+            self._app.hurry.clear()
+
     async def _look(self) -> None:
         consumer, progress = self._app.consumer, self._app.progress
         now = asyncio.get_running_loop().time()

@@ -604,6 +604,19 @@ async def test_the_first_batches_do_not_wait_until_they_are_full(bus: TestBus) -
         await eventually(lambda: notebook.values == ["first", "second"])
 
 
+async def test_a_batch_that_is_waited_for_need_not_be_full(bus: TestBus) -> None:
+    topic, notebook = await bus.topic(partitions=1), Notebook()
+    async with processing(bus, bus.name(), [topic], notebook, seconds=600) as service:
+        for number in range(5):  # the first few batches do not wait anyway
+            await publish(bus.settings, topic, f"{number}")
+
+            def handled(number: int = number) -> bool:
+                service.hasten()
+                return f"{number}" in notebook.values
+
+            await eventually(handled)
+
+
 async def test_a_stop_takes_what_has_arrived_along(bus: TestBus) -> None:
     topic, notebook = await bus.topic(), Notebook()
     numbers = [str(n) for n in range(30)]
