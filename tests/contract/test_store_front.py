@@ -438,7 +438,8 @@ GRAFANA = {"database": "lapwing", "default_format": "Native", "client_protocol_v
         "AND toDate(ts) <= toDate('2027-01-16')",
         # The query builder: a table, a series, logs and their volume
         'SELECT "ts" AS "time", "host_id", "cpu_percent" FROM "lapwing"."v_samples" '
-        'WHERE ( time >= toDateTime(1800000000) AND time <= toDateTime(1800003600) ) AND ( host_id = \'a\' ) ORDER BY time ASC LIMIT 1000',
+        'WHERE ( time >= toDateTime(1800000000) AND time <= toDateTime(1800003600) ) '
+        'AND ( host_id = \'a\' ) ORDER BY time ASC LIMIT 1000',
         'SELECT ts AS timestamp, message AS body, source AS level FROM "lapwing"."v_logs" WHERE ( timestamp >= '
         "fromUnixTimestamp64Milli(1800000000000) AND (body LIKE '%error%') ) ORDER BY timestamp DESC LIMIT 1000",
         'SELECT toStartOfInterval("ts", INTERVAL 1 MINUTE) AS time, sum(multiSearchAny(toString("source"), '
