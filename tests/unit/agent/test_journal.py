@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.agent import underway as module
-from services.agent.outbox import Outbox
+from services.agent.journal import Journal
 from services.agent.spool import Position, Spool
 from services.agent.underway import Message, Underway
 from shared.bus.port import BusError, Receipt
@@ -27,7 +27,7 @@ class Store:
         return receipt.offset < self.until and receipt.offset not in self.cut_off
 
 
-Start = Callable[[], Awaitable[Outbox]]
+Start = Callable[[], Awaitable[Journal]]
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def store() -> Store:
 
 @pytest.fixture
 async def start(publisher: FakePublisher, store: Store, tmp_path: Path) -> AsyncIterator[Start]:
-    built: list[Outbox] = []
+    built: list[Journal] = []
 
-    async def make() -> Outbox:
-        outbox = Outbox(publisher, a_spool(tmp_path), clock=ManualClock(), interval=0.001, stored=store)
+    async def make() -> Journal:
+        outbox = Journal(publisher, a_spool(tmp_path), store, clock=ManualClock(), interval=0.001)
         built.append(outbox)
         await outbox.on_disk(outbox._spool.open)
         outbox.start("host-1")
@@ -73,14 +73,14 @@ def on_disk(tmp_path: Path) -> list[int]:
     return found
 
 
-async def put(outbox: Outbox, *those: int) -> None:
+async def put(outbox: Journal, *those: int) -> None:
     """Each as a message of its own."""
     for number in those:
         outbox.put(line(number))
         await eventually(lambda: not outbox._pending)
 
 
-async def until(outbox: Outbox, condition: Callable[[], bool]) -> None:
+async def until(outbox: Journal, condition: Callable[[], bool]) -> None:
     def later() -> bool:
         outbox._clock.advance(0.5)  # type: ignore[attr-defined]
         outbox._wake.set()
@@ -138,7 +138,7 @@ async def test_live_events_that_overtook_the_backlog_are_kept_until_it_is_stored
     await put(outbox, 2)
     await eventually(lambda: publisher.live == [2])
     store.until = 1
-    await outbox._trim()
+    await outbox._let_go()
     assert on_disk(tmp_path) == [0, 1, 2]
     publisher.back()
     await until(outbox, lambda: publisher.spooled == [0, 1])
