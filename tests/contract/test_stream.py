@@ -533,6 +533,16 @@ async def test_a_handler_that_waits_for_hours_is_not_standing_still(
         watching.cancel()
 
 
+async def test_an_outage_of_hours_is_shorter_than_the_client_waits(bus: TestBus) -> None:
+    """Behind a batch that is at work for longer than the poll interval aiokafka does not rejoin, and Faust stands still
+    for good: half an hour without a store was enough.
+    """
+    topic = await bus.topic(partitions=1)
+    async with processing(bus, bus.name(), [topic], Notebook()) as service:
+        client = service._app.consumer._thread._consumer
+        assert client._coordinator._max_poll_interval >= 24 * 3600
+
+
 async def test_stopping_twice_and_before_the_start_is_harmless(bus: TestBus) -> None:
     topic = await bus.topic()
     async with processing(bus, bus.name(), [topic], Notebook()) as service:
