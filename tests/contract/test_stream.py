@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import ConsumerRecord
 from faust.types.tuples import Message as FaustMessage
 
@@ -348,8 +347,6 @@ async def test_commits_that_move_keep_it_going(bus: TestBus, monkeypatch: pytest
 async def test_a_topic_deleted_and_made_anew_is_read_from_its_beginning(
     bus: TestBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if bus.kind == "embedded":
-        pytest.skip("the embedded broker deletes no topics")
     monkeypatch.setattr(stream, "LOOK_EVERY", 0.2)
     monkeypatch.setattr(stream, "METADATA_SECONDS", 1.0)
     topic, notebook = await bus.topic(partitions=1), Notebook()
@@ -357,7 +354,7 @@ async def test_a_topic_deleted_and_made_anew_is_read_from_its_beginning(
         watching = asyncio.create_task(service.watch())
         await publish(bus.settings, topic, *(f"old {n:02}" for n in range(20)))
         await eventually(lambda: len(notebook.seen) == 20)
-        await delete_topic(bus.settings, topic)
+        await bus.delete(topic)
         await bus.made_anew(topic, partitions=1)
         await publish(bus.settings, topic, *(f"new {n}" for n in range(5)))
         await eventually(lambda: notebook.values[:5] == [f"new {n}" for n in range(5)], within=60)
@@ -399,14 +396,12 @@ async def test_a_group_that_rejoins_while_its_topic_is_away_reads_all_of_the_new
     bus: TestBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A member without partitions let messages flow on through the next rebalance, and cleared them away at its end."""
-    if bus.kind == "embedded":
-        pytest.skip("the embedded broker deletes no topics")
     monkeypatch.setattr(stream, "METADATA_SECONDS", 1.0)
     topic, reader, new = await bus.topic(partitions=1), Deliberate(), [f"new {n}" for n in range(5)]
     async with processing(bus, bus.name(), [topic], reader, size=1) as service:
         await publish(bus.settings, topic, "old")
         await eventually(lambda: reader.values == ["old"])
-        await delete_topic(bus.settings, topic)
+        await bus.delete(topic)
         await eventually(lambda: not service.partitions(topic) and not service._app.rebalancing)
         reader.takes_its_time_with(service, monkeypatch)
         await bus.made_anew(topic, partitions=1)
@@ -486,20 +481,6 @@ async def test_what_came_while_the_flow_stood_still_is_read_afterwards(
         consumer.resume_flow()
         await publish(bus.settings, topic, "c")
         await eventually(lambda: notebook.values == ["a", "b", "c"])
-
-
-async def delete_topic(settings: Settings, topic: Topic) -> None:
-    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
-    await client.start()
-    try:
-        await client.delete_topics([topic.name])
-
-        async def gone() -> bool:
-            return topic.name not in await client.list_topics()
-
-        await eventually(gone)
-    finally:
-        await client.close()
 
 
 async def test_lag_and_age_are_metrics_by_group_and_topic(bus: TestBus, monkeypatch: pytest.MonkeyPatch) -> None:
