@@ -9,7 +9,6 @@ from contextlib import suppress
 from services.agent import plan
 from services.agent.collectors.base import Collector
 from services.agent.identity import Identity, identify
-from services.agent.journal import Journal
 from services.agent.lanes import Probe
 from services.agent.outbox import Outbox
 from services.agent.paths import host_paths
@@ -144,6 +143,8 @@ class AgentService:
     def _way_out(self) -> Outbox:
         clock, interval, pack = self._clock, self._settings.interval, self._settings.pack
         if self._stored is not None:
+            from services.agent.journal import Journal  # an agent alone has no use for it
+
             return Journal(self._publisher, self._spool, self._stored, clock=clock, interval=interval, pack=pack)
         return Outbox(self._publisher, self._spool, clock=clock, interval=interval, pack=pack)
 
