@@ -114,7 +114,7 @@ def _owed(name: str, settings: Settings, clock: Clock, parts: list[Service]) -> 
         return _models_on_disk(settings)
     ingest = _Ingest(parts)
     if name == "api":
-        return {"stored": ingest.stored, "read": ingest.read}
+        return {"stored": ingest.stored, "read": ingest.read, "hasten": ingest.hasten}
     if name == "agent" and not settings.agent.url:  # who posts is answered when it is kept
         return {"stored": ingest.stored}
     return {}
@@ -133,6 +133,11 @@ class _Ingest:
     def read(self, receipt: Receipt) -> bool:
         ingest = _named("ingest", self._parts)
         return ingest is not None and bool(ingest.read(receipt))
+
+    def hasten(self) -> None:
+        ingest = _named("ingest", self._parts)
+        if ingest is not None:
+            ingest.hasten()
 
 
 def _named(name: str, parts: list[Service]) -> Any:

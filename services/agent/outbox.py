@@ -3,8 +3,7 @@
 Live events go first. What is waiting follows in larger messages, marked, and not faster than a multiple of the live
 pace, so that a fleet that comes back together does not bury its own present under its past.
 
-A broker that forgets takes nothing off our hands. With one the spool is a journal: every event is on disk before it is
-sent, and leaves it when it is stored (``underway.py``).
+A broker that forgets takes nothing off our hands: see ``journal.py``.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from contextlib import suppress
 from enum import Enum
 from typing import TypeVar
 
-from services.agent.spool import IN_MEMORY, Position, Spool
-from services.agent.underway import Message, Underway
-from shared.bus.port import BusError, Publisher, Receipt, Stored
+from services.agent.spool import Batch, Position, Spool
+from shared.bus.port import BusError, Publisher, Receipt
 from shared.runtime.clock import Clock
 from shared.runtime.retry import backoff
 from shared.runtime.selfmetrics import AGENT_DROPPED, AGENT_SENT, AGENT_SPOOLED_BYTES, AGENT_SPOOLED_EVENTS
@@ -50,6 +48,8 @@ class Verdict(Enum):
 
 
 class Outbox:
+    """For a broker that keeps what it is given: the spool has what it was not given yet."""
+
     def __init__(
         self,
         publisher: Publisher,
@@ -58,9 +58,7 @@ class Outbox:
         clock: Clock,
         interval: float = 1.0,
         pack: int = 1,
-        stored: Stored | None = None,
     ) -> None:
-        """``stored``: keep a journal, for a broker that forgets."""
         self._publisher = publisher
         self._spool = spool
         self._key = ""
@@ -72,12 +70,7 @@ class Outbox:
         self._disk = ThreadPoolExecutor(1, "agent-spool")
         self._task: asyncio.Task[None] | None = None
         self._attempt: asyncio.Task[Receipt] | None = None
-        self._underway = Underway(stored) if stored else None
-        # Of the journal: what is before `_sent_until` was sent, what is behind `_live_from` too, as it came.
-        self._sent_until = Position()
-        self._live_from: Position | None = None
         self._closing = False
-        self._settled = False
         self._delays: Iterator[float] = backoff()
         self._try_at = 0.0
         self._backlog_at = 0.0
@@ -127,8 +120,14 @@ class Outbox:
 
     async def stop(self, within: float = 2.0) -> None:
         """What is pending is sent if that is quick, else kept on disk."""
-        if self._closing:
-            return
+        if not self._closing:
+            await self._stop_sending(within)
+            await self._close(within / 2)
+
+    async def settle(self, within: float = 1.0) -> None:
+        """The last look, after ``stop`` and after all that could still be stored was."""
+
+    async def _stop_sending(self, within: float) -> None:
         self._closing = True
         self._wake.set()
         if self._task is not None:
@@ -139,28 +138,12 @@ class Outbox:
             with suppress(Exception):  # whatever it is, the spool comes next
                 async with asyncio.timeout(within / 4):
                     while lines := self._take():
-                        if self._underway is None:
-                            await self._publish(lines)
-                            self._done(lines)
-                        else:
-                            await self._live(lines)
+                        await self._live(lines)
         if self._attempt is not None:
             self._attempt.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(within / 2):
                 await self._keep(list(self._pending))
-        if self._underway is None:
-            await self._close(within / 2)
-
-    async def settle(self, within: float = 1.0) -> None:
-        """The last look, after ``stop`` and after all that could still be stored was."""
-        if self._underway is None or self._settled:
-            return
-        self._settled = True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within / 2):
-                await self._trim()
-        await self._close(within / 2)
 
     async def _close(self, within: float) -> None:
         with suppress(TimeoutError):
@@ -183,25 +166,15 @@ class Outbox:
         AGENT_DROPPED.set(self.dropped)
         return result
 
-    async def _count_anew(self) -> None:
-        """Of what waits, after what counts as sent has changed; by the spool's own thread."""
-        await self.on_disk(lambda: None)
-
     def _waiting(self) -> int:
-        if self._spool.end.segment != IN_MEMORY:
-            # What was in memory is on disk now, under other positions; to send it again is harmless.
-            if self._sent_until.segment == IN_MEMORY:
-                self._sent_until = Position()
-            if self._live_from is not None and self._live_from.segment == IN_MEMORY:
-                self._live_from = None
-        live = self._spool.events_after(self._live_from) if self._live_from is not None else 0
-        return max(0, self._spool.events_after(self._sent_until) - live)
+        """Events of the spool that were not sent."""
+        return self._spool.events
 
     async def _run(self) -> None:
         while not self._closing:
             await self._sleep()
             self._follow_attempt()
-            await self._trim()
+            await self._let_go()
             if self._enough():
                 await self._live(self._take())
             elif self._backlog_due():
@@ -224,12 +197,14 @@ class Outbox:
         return len(self._pending) >= (self._pack if self.away_since is None else 1)
 
     def _take(self) -> list[bytes]:
-        """The next events for one message; they stay pending until they are somewhere safe."""
+        """All that is pending, as far as it fits one message: of who answers slowly, the next takes along what came
+        meanwhile. They stay pending until they are somewhere safe.
+        """
         lines: list[bytes] = []
         size = 0
         for line in self._pending:
             size += len(line) + 1
-            if len(lines) == self._pack or (lines and size > MESSAGE_BYTES):
+            if lines and size > MESSAGE_BYTES:
                 break
             lines.append(line)
         return lines
@@ -240,10 +215,7 @@ class Outbox:
                 self._pending.popleft()
 
     async def _live(self, lines: list[bytes]) -> None:
-        if self._underway is not None:
-            await self._journalled(lines, self._underway)
-            return
-        if self._attempt is not None or self._clock.monotonic() < self._try_at:
+        if not self._may_send():
             await self._keep(lines)
             return
         match (await self._sent(lines))[0]:
@@ -255,41 +227,14 @@ class Outbox:
             case Verdict.NOT_NOW:
                 await self._keep(lines)
 
-    async def _journalled(self, lines: list[bytes], underway: Underway) -> None:
-        before, until = await self.on_disk(self._append, lines)
-        self._done(lines)
-        if self._attempt is None and self._clock.monotonic() >= self._try_at and not underway.full:
-            verdict, receipt = await self._sent(lines)
-            if verdict is Verdict.TAKEN and receipt is not None:
-                if self._live_from is None:
-                    self._live_from = before
-                    await self._count_anew()
-                underway.add(Message(receipt, until, sum(map(len, lines))), live=True)
-                return
-            if verdict is Verdict.GIVEN_UP:
-                return
-        if self._live_from is not None:
-            backlog_sent = not self.spooled_events
-            underway.interrupted(backlog_sent=backlog_sent)
-            if backlog_sent:
-                self._sent_until = before
-            self._live_from = None
-            await self._count_anew()
+    async def _let_go(self) -> None:
+        """Looks at what may leave the spool. What was sent has left it."""
 
-    def _append(self, lines: Sequence[bytes]) -> tuple[Position, Position]:
-        before = self._spool.end
-        self._spool.append(lines)
-        return before, self._spool.end
-
-    async def _trim(self) -> None:
-        """Lets go of what is stored."""
-        if self._underway is not None:
-            until = self._underway.settled(backlog_sent=not self.spooled_events)
-            if until is not None:
-                await self.on_disk(self._spool.trim, until)
+    def _may_send(self) -> bool:
+        return self._attempt is None and self._clock.monotonic() >= self._try_at
 
     async def _backlog(self) -> None:
-        batch = await self.on_disk(self._spool.read, self._sent_until, self._backlog_bytes, self._live_from)
+        batch = await self.on_disk(self._read, self._backlog_bytes)
         if batch is None:
             return
         receipt: Receipt | None = None
@@ -304,21 +249,20 @@ class Outbox:
                 case Verdict.TAKEN | Verdict.GIVEN_UP:
                     self._backlog_bytes = min(MESSAGE_BYTES, max(SLOW_START_BYTES, 2 * self._backlog_bytes))
         self._backlog_at = self._clock.monotonic() + len(batch.lines) * self._interval / BACKLOG_SPEED
-        if self._underway is None:
-            await self.on_disk(self._spool.trim, batch.until)
-        else:
-            self._sent_until = batch.until
-            if receipt is not None:
-                self._underway.add(Message(receipt, batch.until, sum(map(len, batch.lines))), live=False)
-            await self._count_anew()
+        await self._backlog_sent(batch, receipt)
         if not self.spooled_events:
             log.info("the spool is empty again")
 
+    def _read(self, most_bytes: int) -> Batch | None:
+        """The next events of the spool that were not sent."""
+        return self._spool.read(Position(), most_bytes)
+
+    async def _backlog_sent(self, batch: Batch, receipt: Receipt | None) -> None:
+        """``receipt`` is ``None`` where nothing of it was worth sending."""
+        await self.on_disk(self._spool.trim, batch.until)
+
     def _backlog_due(self) -> bool:
-        if self._underway is not None and self._underway.full:
-            return False
-        now = self._clock.monotonic()
-        return self.spooled_events > 0 and self._attempt is None and now >= self._backlog_at and now >= self._try_at
+        return self.spooled_events > 0 and self._may_send() and self._clock.monotonic() >= self._backlog_at
 
     async def _sent(
         self, lines: Sequence[bytes], headers: Mapping[str, bytes] | None = None

@@ -39,7 +39,8 @@ def build(
     collectors: Sequence[Collector] | None = None,
     stored: Stored | None = None,
 ) -> Service:
-    """``publisher`` and ``collectors`` replace the bus and this machine, for tests. ``stored``: see ``Outbox``.
+    """``publisher`` and ``collectors`` replace the bus and this machine, for tests. ``stored``: keep a journal,
+    for a broker that forgets.
 
     Raises ``SettingsError`` or ``BusError`` where the settings name no way out that can work.
     """
@@ -92,14 +93,7 @@ class AgentService:
 
     async def start(self) -> None:
         interval = self._settings.interval
-        self._outbox = Outbox(
-            self._publisher,
-            self._spool,
-            clock=self._clock,
-            interval=interval,
-            pack=self._settings.pack,
-            stored=self._stored,
-        )
+        self._outbox = self._way_out()
         identity = await self._outbox.on_disk(self._open)
         await self._publisher.start()
         self._outbox.start(identity.host_id)
@@ -148,6 +142,14 @@ class AgentService:
         if self._outbox is not None:
             await self._outbox.settle()
             self._outbox = None
+
+    def _way_out(self) -> Outbox:
+        clock, interval, pack = self._clock, self._settings.interval, self._settings.pack
+        if self._stored is not None:
+            from services.agent.journal import Journal  # an agent alone has no use for it
+
+            return Journal(self._publisher, self._spool, self._stored, clock=clock, interval=interval, pack=pack)
+        return Outbox(self._publisher, self._spool, clock=clock, interval=interval, pack=pack)
 
     def _open(self) -> Identity:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)

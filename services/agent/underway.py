@@ -55,9 +55,28 @@ class Underway:
             until, self._live_until = max(until or self._live_until, self._live_until), None
         return until
 
+    def passed_over(self) -> bool:
+        """Whether a message is not stored although a later one of its partition is: the broker has cut it off unread,
+        and nobody will ever store it. To be asked before ``settled``, which forgets the later ones.
+        """
+        waiting = [message.receipt for message in (*self._backlog, *self._live)]
+        for messages in (self._backlog, self._live):
+            if messages and not self._stored(first := messages[0].receipt):
+                later = (r for r in waiting if r.partition == first.partition and r.offset > first.offset)
+                if any(map(self._stored, later)):
+                    return True
+        return False
+
+    def forget(self) -> None:
+        """All that is in the journal is to be sent again: cheaper than to remember every hole."""
+        self._backlog.clear()
+        self._live.clear()
+        self._live_until = None
+        self._bytes = 0
+
     def interrupted(self, *, backlog_sent: bool) -> None:
         """Live messages stopped; what comes now is backlog. Where some was left, the live ones become part of it and
-        are sent again: cheaper than to remember every hole.
+        are sent again.
         """
         if backlog_sent:
             self._backlog += self._live

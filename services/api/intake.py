@@ -12,7 +12,7 @@ from services.api import messages
 from services.api.buckets import Buckets
 from services.api.errors import ApiError, unavailable
 from services.api.posted import Outgoing, Sorter
-from shared.bus.port import BusError, Publisher, Read, Receipt, Stored
+from shared.bus.port import BusError, Hasten, Publisher, Read, Receipt, Stored
 from shared.runtime.settings import Settings
 from shared.schemas.topics import SPOOLED_HEADER
 
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 STORED_WITHIN = 15.0  # seconds an answer waits for the store
 LOOK_AGAIN = 0.05
+HASTEN_EVERY = 1.0  # seconds; every insert has its price, and an agent waits two for an answer
 MOST_UNREAD = 1 << 20  # bytes; with what the agent beside us has underway, less than a broker that forgets keeps
 READ_AGAIN = 0.005
 BODIES_AT_ONCE = 2  # of the largest size, in memory
@@ -38,18 +39,23 @@ class Intake:
         self._stored: Stored | None = None
         self._stored_within = STORED_WITHIN
         self._unread = Unread(None)
+        self._read: Read | None = None
+        self._hasten: Hasten | None = None
+        self._hastened_at = 0.0
 
     def open(
         self,
         publisher: Publisher,
         stored: Stored | None = None,
         read: Read | None = None,
+        hasten: Hasten | None = None,
         *,
         stored_within: float = STORED_WITHIN,
     ) -> None:
         """With ``stored``, the broker forgets: its word alone is not enough, nor may it be given more than it keeps
-        before ``read`` says that it was read.
+        before ``read`` says that it was read. ``hasten`` is called while an answer waits for what was read.
         """
+        self._read, self._hasten = read, hasten
         self._publisher, self._stored, self._stored_within = publisher, stored, stored_within
         self._unread = Unread(read)
 
@@ -99,7 +105,16 @@ class Intake:
             if loop.time() >= until:
                 raise unavailable(messages.NOT_STORED_YET, RETRY_AFTER)
             await asyncio.sleep(LOOK_AGAIN)
+            self._ask_for(waiting, loop.time())
             waiting = [r for r in waiting if not stored(r)]
+
+    def _ask_for(self, waiting: Sequence[Receipt], now: float) -> None:
+        """The store collects events for some seconds, and so do many who post: once for all of them."""
+        if self._read is None or self._hasten is None or now < self._hastened_at + HASTEN_EVERY:
+            return
+        if all(map(self._read, waiting)):
+            self._hastened_at = now
+            self._hasten()
 
 
 class Unread:

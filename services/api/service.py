@@ -16,7 +16,7 @@ from services.api.errors import ApiError
 from services.api.feed import TOPICS, Feed
 from services.api.fill import fill
 from services.api.server import Server
-from shared.bus.port import Publisher, Read, Stored, Tail
+from shared.bus.port import Hasten, Publisher, Read, Stored, Tail
 from shared.runtime.clock import Clock
 from shared.runtime.health import Health
 from shared.runtime.retry import backoff
@@ -44,9 +44,11 @@ def build(
     open_publisher: OpenPublisher | None = None,
     stored: Stored | None = None,
     read: Read | None = None,
+    hasten: Hasten | None = None,
 ) -> ApiService:
     """``stored``: where the broker forgets, posted events are answered for only when it says that they are stored.
-    ``read``: and no more than fits into it are published before it says that those before were read.
+    ``read``: and no more than fits into it are published before it says that those before were read. ``hasten``: who
+    stores them is asked not to wait for more.
     """
     return ApiService(
         settings,
@@ -56,6 +58,7 @@ def build(
         open_publisher or _publisher,
         stored,
         read,
+        hasten,
     )
 
 
@@ -73,6 +76,7 @@ class ApiService:
         open_publisher: OpenPublisher,
         stored: Stored | None,
         read: Read | None,
+        hasten: Hasten | None,
     ) -> None:
         self.url = ""
         self.first_password: str | None = None
@@ -83,6 +87,7 @@ class ApiService:
         self._open_publisher = open_publisher
         self._stored = stored
         self._read = read
+        self._hasten = hasten
         self._tail: Tail | None = None
         self._publisher: Publisher | None = None
         self._app = create_app(deps)
@@ -110,7 +115,7 @@ class ApiService:
         await fill(self.deps)
         self._publisher = self._open_publisher(self._settings)
         await self._publisher.start()
-        self.deps.intake.open(self._publisher, self._stored, self._read)
+        self.deps.intake.open(self._publisher, self._stored, self._read, self._hasten)
         self.deps.decisions.open(self._publisher)
         await self._admin.start_unix(admin_socket(self._settings))
         self._follow(self._follow_accounts())

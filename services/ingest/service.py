@@ -102,6 +102,11 @@ class _Ingest:
         """Whether this message is in our hands, and the broker needed no more."""
         return self._stream is not None and self._stream.read(receipt)
 
+    def hasten(self) -> None:
+        """Stores what is in our hands, without collecting more."""
+        if self._stream is not None:
+            self._stream.hasten()
+
     async def watch(self) -> None:
         assert self._stream is not None
         parts = {asyncio.create_task(self._stream.watch(), name="stream"), *self._housekeeping}

@@ -53,6 +53,10 @@ partition, read or not: who publishes much must not run further ahead than that.
 """
 
 
+Hasten = Callable[[], None]
+"""Asks ingest to store what it has in its hands, without collecting more: somebody waits for an answer."""
+
+
 class Publisher(Protocol):
     async def start(self) -> None:
         """Returns at once; reaching the broker is ``publish``'s business, so that an agent starts without one."""

@@ -232,13 +232,20 @@ class StreamService:
         reached = self._app.consumer._read_offset.get(TopicPartition(receipt.topic, receipt.partition))
         return reached is not None and reached >= receipt.offset
 
+    def hasten(self) -> None:
+        """Gives the handlers what they have collected so far: somebody waits for it."""
+        if not self._app.hurry.is_set():
+            self._app.hurry.set()
+            self._app.hurry.clear()
+
     async def _look(self) -> None:
         consumer, progress = self._app.consumer, self._app.progress
         now = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(LOOK_EVERY):
+                reached = self._reached()  # before the answer, which may be older than what is read meanwhile
                 ends = await consumer.highwaters(*consumer.assignment())
-                await self._follow_topics_made_anew(ends)
+                await self._follow_topics_made_anew(ends, reached)
                 self._measured(ends)
                 progress.committed(await self._committed(), now)
         except Exception as error:
@@ -263,15 +270,21 @@ class StreamService:
         found = await thread.call_thread(coordinator.fetch_committed_offsets, partitions)
         return {(tp.topic, tp.partition): found[tp].offset if tp in found else 0 for tp in partitions}
 
-    async def _follow_topics_made_anew(self, ends: Mapping[Any, int | None]) -> None:
+    def _reached(self) -> dict[Any, int]:
+        """How far each partition has been read."""
+        consumer, progress = self._app.consumer, self._app.progress
+        return {
+            tp: max(consumer._read_offset.get(tp) or 0, progress.reached((tp.topic, tp.partition)))
+            for tp in consumer.assignment()
+        }
+
+    async def _follow_topics_made_anew(self, ends: Mapping[Any, int | None], reached: Mapping[Any, int]) -> None:
         """A partition that ends before what was read of it is another one: its topic was deleted and created again.
         The client begins it at its first message, but Faust passes over everything below the offset it had reached.
         """
         consumer, progress = self._app.consumer, self._app.progress
         for tp, end in ends.items():
-            if end is None or end >= max(
-                consumer._read_offset.get(tp) or 0, progress.reached((tp.topic, tp.partition))
-            ):
+            if end is None or end >= reached.get(tp, 0):
                 continue
             log.warning(
                 "the topic was made anew, reading it from its beginning",

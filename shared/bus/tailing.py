@@ -143,7 +143,9 @@ class KafkaTail:
             ]
             self._next[tp] = found[-1].offset + 1
         for tp in self._ends:
-            self._ends[tp] = max(consumer.highwater(tp) or 0, self._ends[tp])
+            highwater = consumer.highwater(tp)
+            if highwater is not None:  # lower than before where the topic was made anew
+                self._ends[tp] = highwater
         return batch
 
     async def _disconnect(self) -> None:

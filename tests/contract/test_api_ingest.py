@@ -277,6 +277,30 @@ async def test_no_more_is_published_than_a_broker_that_forgets_keeps_until_it_is
     assert (answer.status_code, len(bus.sent)) == (503, 4)
 
 
+async def test_a_store_that_collects_is_asked_not_to_once_it_has_the_events(
+    api: Api, bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that posts takes no answer in two seconds for a broker that is away; a batch may be five in coming."""
+    monkeypatch.setattr(intake, "HASTEN_EVERY", 0.1)
+    stored: set[Receipt] = set()
+    read: set[Receipt] = set()
+    looks: list[Receipt] = []
+
+    def is_read(receipt: Receipt) -> bool:
+        looks.append(receipt)
+        return receipt in read
+
+    def hasten() -> None:
+        assert read, "nothing to hasten before"
+        stored.update(read)
+
+    api.deps.intake.open(bus, stored.__contains__, is_read, hasten)
+    posting = asyncio.create_task(post(api, await token(api), lines(host_sample())))
+    await eventually(lambda: len(looks) > 2)
+    read.add(looks[0])
+    assert (await posting).status_code == 200
+
+
 async def test_a_store_that_takes_too_long_is_503(api: Api, bus: Bus) -> None:
     api.deps.intake.open(bus, lambda receipt: False, stored_within=0.1)
     answer = await post(api, await token(api), lines(host_sample()))

@@ -144,6 +144,19 @@ async def test_lag_is_what_has_not_been_handed_out(bus: TestBus) -> None:
         await batches.aclose()  # type: ignore[attr-defined]
 
 
+async def test_a_tail_reads_a_topic_made_anew_and_is_not_behind_for_ever(bus: TestBus) -> None:
+    topic = await bus.topic(partitions=1)
+    async with publishing(bus.settings) as out, reading(bus.settings, topic) as (it, seen):
+        for number in range(9):
+            await out.publish(topic, "a", b"old %d" % number)
+        await eventually(lambda: len(seen) == 9)
+        await bus.delete(topic)
+        await bus.made_anew(topic, partitions=1)
+        await out.publish(topic, "a", b"new")
+        await eventually(lambda: seen[-1].value == b"new", within=60)
+        await eventually(lambda: it.lag() == 0)
+
+
 async def test_a_message_that_is_too_large_is_refused_for_good(bus: TestBus) -> None:
     topic = await bus.topic()
     async with publishing(bus.settings) as out:

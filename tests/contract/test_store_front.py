@@ -404,6 +404,61 @@ def test_the_reader_may(served: str, sql: str) -> None:
     assert status == 200, body
 
 
+GRAFANA = {"database": "lapwing", "default_format": "Native", "client_protocol_version": "54460", "limit": "1000000",
+           "enable_http_compression": "1", "max_execution_time": "65"}  # fmt: skip
+"""What Grafana's ClickHouse plugin says of every question, by clickhouse-go over HTTP."""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT displayName(), version(), revision(), timezone()",
+        "SELECT 1",
+        "SELECT version()",
+        "SHOW DATABASES",
+        'SHOW TABLES FROM "lapwing"',
+        'DESC TABLE "lapwing"."v_samples"',
+        "SELECT database, name FROM system.tables ORDER BY database, name",
+        "SELECT name, database, table FROM system.tables",
+        "SELECT name, type, table FROM system.columns WHERE database IN ('lapwing')",
+        "SELECT database, table, name, type, comment FROM system.columns WHERE (database, table) IN "
+        "(('lapwing', 'v_samples')) ORDER BY database, table, position",
+        "SELECT currentDatabase()",
+        "SELECT DISTINCT host FROM lapwing.v_hosts",
+        'SELECT DISTINCT arrayJoin(dropped.keys) as keys FROM "lapwing"."v_completeness" LIMIT 1000',
+        "SELECT name, is_aggregate, case_insensitive, alias_to, origin, description, syntax, arguments, "
+        "returned_value, examples, categories FROM system.functions LIMIT 10000",
+        # $__timeInterval, $__timeFilter, $__timeInterval_ms, $__timeFilter_ms, $__dateFilter, $__interval_s
+        "SELECT toStartOfInterval(toDateTime(ts), INTERVAL 60 second) AS time, avg(cpu_percent) AS cpu FROM v_samples "
+        "WHERE ts >= toDateTime(1800000000) AND ts <= toDateTime(1800003600) GROUP BY time ORDER BY time",
+        "SELECT toStartOfInterval(toDateTime64(ts, 3), INTERVAL 500 millisecond) AS time, max(cpu_percent) "
+        "FROM v_samples WHERE ts >= fromUnixTimestamp64Milli(1800000000000) "
+        "AND ts <= fromUnixTimestamp64Milli(1800003600000) GROUP BY 1",
+        "SELECT count() / 60 FROM v_minutes WHERE toDate(ts) >= toDate('2027-01-15') "
+        "AND toDate(ts) <= toDate('2027-01-16')",
+        # The query builder: a table, a series, logs and their volume
+        'SELECT "ts" AS "time", "host_id", "cpu_percent" FROM "lapwing"."v_samples" '
+        'WHERE ( time >= toDateTime(1800000000) AND time <= toDateTime(1800003600) ) '
+        'AND ( host_id = \'a\' ) ORDER BY time ASC LIMIT 1000',
+        'SELECT ts AS timestamp, message AS body, source AS level FROM "lapwing"."v_logs" WHERE ( timestamp >= '
+        "fromUnixTimestamp64Milli(1800000000000) AND (body LIKE '%error%') ) ORDER BY timestamp DESC LIMIT 1000",
+        'SELECT toStartOfInterval("ts", INTERVAL 1 MINUTE) AS time, sum(multiSearchAny(toString("source"), '
+        "['error', 'ERROR'])) AS error FROM \"lapwing\".\"v_logs\" GROUP BY time ORDER BY time ASC",
+    ],
+)  # fmt: skip
+def test_grafanas_plugin_may_ask_as_it_does(served: str, sql: str) -> None:
+    status, body, headers = ask(served, sql, user=READER, headers={"Accept-Encoding": "gzip"}, **GRAFANA)
+    assert status == 200, body
+    assert headers["Content-Encoding"] == "gzip" and headers["X-ClickHouse-Format"] == "Native"
+    assert gzip.decompress(body)[:1] in (b"\x01", b""), "a block as the revision wants it"
+
+
+def test_what_grafana_wants_no_more_than_it_does_not_get(served: str) -> None:
+    given = {**GRAFANA, "limit": "3", "default_format": "TSV"}
+    given.pop("enable_http_compression")
+    assert ask(served, "SELECT number FROM numbers(10)", user=READER, **given)[1] == b"0\n1\n2\n"
+
+
 def test_the_reader_has_the_client_too(served: str) -> None:
     asking = client(served, READER)
     assert asking.query("SELECT count() FROM v_samples").result_rows == [(0,)]

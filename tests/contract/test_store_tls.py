@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import shutil
-import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,34 +16,19 @@ from shared.store.clickhouse import open_store
 from shared.store.front.listening import Listener
 from shared.store.port import StoreError
 from tests.support.clickhouse_http import PASSWORD, Front
-
-
-def made(directory: Path, name: str, *more: str) -> tuple[Path, Path]:
-    """A certificate of its own for 127.0.0.1, and its key."""
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl to make a certificate with")
-    certificate, key = directory / f"{name}.pem", directory / f"{name}.key"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-keyout", str(key), "-out", str(certificate), "-subj", "/CN=127.0.0.1"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", *more),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
+from tests.support.tls import LONG_AGO, Authority, authority
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return made(tmp_path_factory.mktemp("good"), "good", "-days", "2")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("trusted"))
 
 
 @pytest.fixture
-async def port(good: tuple[Path, Path]) -> AsyncIterator[int]:
+async def port(trusted: Authority) -> AsyncIterator[int]:
     front = Front()
-    listener = Listener(front, certfile=good[0], keyfile=good[1])
+    certificate, key = trusted.issue("127.0.0.1")
+    listener = Listener(front, certfile=certificate, keyfile=key)
     yield await listener.start("127.0.0.1", 0)
     await listener.stop()
     front.app.close()
@@ -56,8 +39,8 @@ def towards(port: int, tmp_path: Path, scheme: str = "https", password: str = PA
     return Settings.model_validate({"data_dir": tmp_path, "clickhouse": {"dsn": dsn, **more}})
 
 
-async def test_a_ca_of_ones_own_is_trusted(port: int, good: tuple[Path, Path], tmp_path: Path) -> None:
-    store = await open_store(towards(port, tmp_path, ssl_cafile=good[0]), "test")
+async def test_a_ca_of_ones_own_is_trusted(port: int, trusted: Authority, tmp_path: Path) -> None:
+    store = await open_store(towards(port, tmp_path, ssl_cafile=trusted.certificate), "test")
     assert await store.query("SELECT 1") == [(1,)]
     await store.close()
 
@@ -68,23 +51,19 @@ async def test_a_certificate_nobody_vouches_for_is_refused_for_ever(port: int, t
     assert refused.value.permanent and PASSWORD not in str(refused.value)
 
 
-async def test_an_expired_certificate_is_called_so(tmp_path: Path) -> None:
-    dates = ("-not_before", "20240101000000Z", "-not_after", "20240102000000Z")
-    try:
-        certificate, key = made(tmp_path, "old", *dates)
-    except subprocess.CalledProcessError:
-        pytest.skip("this openssl cannot make an expired certificate")
+async def test_an_expired_certificate_is_called_so(trusted: Authority, tmp_path: Path) -> None:
+    certificate, key = trusted.issue("127.0.0.1", days=LONG_AGO)
     listener = Listener(Front(), certfile=certificate, keyfile=key)
     at = await listener.start("127.0.0.1", 0)
     with pytest.raises(StoreError, match="expired") as refused:
-        await open_store(towards(at, tmp_path, ssl_cafile=certificate), "test")
+        await open_store(towards(at, tmp_path, ssl_cafile=trusted.certificate), "test")
     await listener.stop()
     assert refused.value.permanent
 
 
-async def test_a_wrong_password_over_tls_names_the_setting(port: int, good: tuple[Path, Path], tmp_path: Path) -> None:
+async def test_a_wrong_password_over_tls_names_the_setting(port: int, trusted: Authority, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="user or password"):
-        await open_store(towards(port, tmp_path, password="other", ssl_cafile=good[0]), "test")
+        await open_store(towards(port, tmp_path, password="other", ssl_cafile=trusted.certificate), "test")
 
 
 async def test_a_ca_file_that_cannot_be_read_is_named(port: int, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.broker.local import LocalKafka
 from shared.bus import stream
@@ -14,10 +13,9 @@ from shared.runtime.settings import Settings
 from shared.schemas.topics import ALL_TOPICS, METRICS
 from shared.store.port import Store
 from tests.flow.test_ingest_road import clock, ingesting, line, send, store, until_stored
-from tests.support.broker import settings_for
+from tests.support.broker import TestBus, settings_for
 from tests.support.local_kafka import kafka_at_hand, local_kafka
 from tests.support.store import empty_store, fresh_store
-from tests.support.waiting import eventually
 
 __all__ = ["clock", "empty_store", "fresh_store", "kafka_at_hand", "local_kafka", "store"]
 pytestmark = pytest.mark.timeout(180)
@@ -44,19 +42,11 @@ async def test_ingest_stores_what_comes_after_a_topic_was_deleted_and_made_anew(
 ) -> None:
     monkeypatch.setattr(stream, "LOOK_EVERY", 0.2)
     monkeypatch.setattr(stream, "METADATA_SECONDS", 1.0)
-    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.bootstrap_servers)
     async with ingesting(settings, clock, session_timeout=6.0) as service:  # type: ignore[arg-type]
         ended = asyncio.create_task(service.watch())
         await send(settings, METRICS, *(line(second) for second in range(20)))
         await until_stored(store, 20)
-        await client.start()
-        await client.delete_topics([METRICS.name])
-
-        async def gone() -> bool:
-            return METRICS.name not in await client.list_topics()
-
-        await eventually(gone)
-        await client.close()
+        await TestBus("kafka", settings, None).delete(METRICS)
         await admin(settings.kafka).create([METRICS])
         await send(settings, METRICS, *(line(second) for second in range(20, 25)))
         await until_stored(store, 25)

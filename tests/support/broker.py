@@ -9,11 +9,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from shared.broker.embedded import EmbeddedBroker
 from shared.bus.kafka import admin
 from shared.runtime.settings import Settings
 from shared.schemas.topics import ALL_TOPICS, Topic
+from tests.support.waiting import eventually
 
 
 @contextmanager
@@ -53,6 +55,22 @@ class TestBus:
         else:
             kafka = self.settings.kafka.model_copy(update={"partitions": partitions})
             await admin(kafka).create([topic])
+
+    async def delete(self, topic: Topic) -> None:
+        """It is gone afterwards. Skips the test where topics stay for ever."""
+        if self.embedded:
+            pytest.skip("the embedded broker deletes no topics")
+        client = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap_servers)
+        await client.start()
+        try:
+            await client.delete_topics([topic.name])
+
+            async def gone() -> bool:
+                return topic.name not in await client.list_topics()
+
+            await eventually(gone)
+        finally:
+            await client.close()
 
     def name(self) -> str:
         return f"test-{uuid4().hex[:8]}"

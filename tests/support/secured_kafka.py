@@ -28,11 +28,10 @@ from shared.bus.kafka import admin
 from shared.runtime.settings import KafkaSettings
 from shared.schemas.topics import ALL_TOPICS
 from tests.support.local_kafka import SHORT_SESSIONS, now
-from tests.support.tls import authority
+from tests.support.tls import LONG_AGO, authority
 
 SUPER = "test-super"
 SUPER_PASSWORD = "may-do-everything"
-LONG_AGO = ("20240101000000Z", "20240102000000Z")
 
 
 class SecuredKafka:

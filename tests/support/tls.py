@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+LONG_AGO = ("20240101000000Z", "20240102000000Z")
+
 
 @dataclass(frozen=True)
 class Authority:

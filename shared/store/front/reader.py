@@ -79,7 +79,7 @@ _TABLE_FUNCTIONS = {
 _FORBIDDEN = {"file", "catboostevaluate", "getserversetting", "sleep", "sleepeachrow", "dictionary", "executable"}
 _FORBIDDEN_PREFIX = ("addressto", "demangle", "url_", "ai")
 _SETTING = re.compile(
-    r"max_execution_time|max_result_(rows|bytes)|result_overflow_mode|max_block_size|max_threads|extremes|"
+    r"max_execution_time|max_result_(rows|bytes)|result_overflow_mode|max_block_size|max_threads|extremes|limit|offset|"
     r"session_timezone|date_time_(in|out)put_format|join_use_nulls|use_client_time_zone|log_comment|"
     r"output_format_(json|csv|tsv|native|arrow|parquet|pretty|decimal|float)_\w+|"
     r"input_format_\w+|cast_string_to_dynamic_use_inference|allow_experimental_\w+_type|readonly"

@@ -48,6 +48,9 @@ NEWEST = (
 NEWEST_OF_THE_AGENT = f"SELECT toUnixTimestamp64Milli(max(ts)) FROM samples WHERE NOT startsWith(host_id, '{PREFIX}')"
 
 TARGET = 15.0
+PARTITIONS = 2
+"""Fewer than there may be members of a group, so that one stands by and takes over from nothing."""
+
 ROAD, API, AGENT = "road", "api", "agent"
 
 
@@ -131,6 +134,7 @@ async def chaos(
         LAPWING_STORE__PORT=str(free_port()),
         LAPWING_ADMIN_PASSWORD=PASSWORD,
         LAPWING_LOG__FORMAT="text",
+        LAPWING_KAFKA__PARTITIONS=str(PARTITIONS),
     )
     victims.start()
     try:

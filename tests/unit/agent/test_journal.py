@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 
 import pytest
 
 from services.agent import underway as module
-from services.agent.outbox import Outbox
+from services.agent.journal import Journal
 from services.agent.spool import Position, Spool
 from services.agent.underway import Message, Underway
 from shared.bus.port import BusError, Receipt
@@ -18,15 +18,16 @@ from tests.unit.agent.fakes import FakePublisher, line, numbers
 
 
 class Store:
-    """Has everything before ``until``."""
+    """Has everything before ``until`` but what was ``cut_off`` by the broker before anyone had read it."""
 
     until = 0
+    cut_off: Collection[int] = ()
 
     def __call__(self, receipt: Receipt) -> bool:
-        return receipt.offset < self.until
+        return receipt.offset < self.until and receipt.offset not in self.cut_off
 
 
-Start = Callable[[], Awaitable[Outbox]]
+Start = Callable[[], Awaitable[Journal]]
 
 
 @pytest.fixture
@@ -41,10 +42,10 @@ def store() -> Store:
 
 @pytest.fixture
 async def start(publisher: FakePublisher, store: Store, tmp_path: Path) -> AsyncIterator[Start]:
-    built: list[Outbox] = []
+    built: list[Journal] = []
 
-    async def make() -> Outbox:
-        outbox = Outbox(publisher, a_spool(tmp_path), clock=ManualClock(), interval=0.001, stored=store)
+    async def make() -> Journal:
+        outbox = Journal(publisher, a_spool(tmp_path), store, clock=ManualClock(), interval=0.001)
         built.append(outbox)
         await outbox.on_disk(outbox._spool.open)
         outbox.start("host-1")
@@ -72,12 +73,14 @@ def on_disk(tmp_path: Path) -> list[int]:
     return found
 
 
-def put(outbox: Outbox, *those: int) -> None:
+async def put(outbox: Journal, *those: int) -> None:
+    """Each as a message of its own."""
     for number in those:
         outbox.put(line(number))
+        await eventually(lambda: not outbox._pending)
 
 
-async def until(outbox: Outbox, condition: Callable[[], bool]) -> None:
+async def until(outbox: Journal, condition: Callable[[], bool]) -> None:
     def later() -> bool:
         outbox._clock.advance(0.5)  # type: ignore[attr-defined]
         outbox._wake.set()
@@ -90,7 +93,7 @@ async def test_an_event_is_on_disk_until_it_is_stored_although_the_broker_has_it
     start: Start, publisher: FakePublisher, store: Store, tmp_path: Path
 ) -> None:
     outbox = await start()
-    put(outbox, 0, 1, 2)
+    await put(outbox, 0, 1, 2)
     await eventually(lambda: publisher.live == [0, 1, 2])
     assert on_disk(tmp_path) == [0, 1, 2]
     assert outbox.spooled_events == 0
@@ -105,7 +108,7 @@ async def test_a_kill_loses_nothing_that_was_not_stored(
     start: Start, publisher: FakePublisher, store: Store, tmp_path: Path
 ) -> None:
     killed = await start()
-    put(killed, 0, 1, 2, 3)
+    await put(killed, 0, 1, 2, 3)
     await eventually(lambda: publisher.live == [0, 1, 2, 3])
     store.until = 2
     await until(killed, lambda: on_disk(tmp_path) == [2, 3])
@@ -115,7 +118,7 @@ async def test_a_kill_loses_nothing_that_was_not_stored(
     publisher.sent.clear()  # the broker has forgotten, and counts from zero again
     store.until = 0
     fresh = await start()
-    put(fresh, 4)
+    await put(fresh, 4)
     await until(fresh, lambda: publisher.spooled == [2, 3] and publisher.live == [4])
     assert on_disk(tmp_path) == [2, 3, 4]
     store.until = len(publisher.sent)
@@ -127,15 +130,15 @@ async def test_live_events_that_overtook_the_backlog_are_kept_until_it_is_stored
 ) -> None:
     publisher.away()
     outbox = await start()
-    put(outbox, 0, 1)
+    await put(outbox, 0, 1)
     await eventually(lambda: outbox.spooled_events == 2)
     publisher.back()
     publisher.fail = lambda value: None if b'"n": 2' in value else publisher_is_away()
     outbox._clock.advance(60)  # type: ignore[attr-defined]
-    put(outbox, 2)
+    await put(outbox, 2)
     await eventually(lambda: publisher.live == [2])
     store.until = 1
-    await outbox._trim()
+    await outbox._let_go()
     assert on_disk(tmp_path) == [0, 1, 2]
     publisher.back()
     await until(outbox, lambda: publisher.spooled == [0, 1])
@@ -150,14 +153,14 @@ async def test_a_broker_that_goes_again_before_the_backlog_is_sent_loses_nothing
 ) -> None:
     publisher.away()
     outbox = await start()
-    put(outbox, 0)
+    await put(outbox, 0)
     await eventually(lambda: outbox.spooled_events == 1)
     publisher.fail = lambda value: None if b'"n": 1' in value else publisher_is_away()
     outbox._clock.advance(60)  # type: ignore[attr-defined]
-    put(outbox, 1)
+    await put(outbox, 1)
     await eventually(lambda: publisher.live == [1])
     publisher.away()
-    put(outbox, 2)
+    await put(outbox, 2)
     await eventually(lambda: outbox.spooled_events == 3)
     publisher.back()
     await until(outbox, lambda: set(publisher.spooled) == {0, 1, 2})
@@ -171,8 +174,7 @@ async def test_while_much_is_not_stored_events_stay_on_disk_and_the_broker_is_sp
     monkeypatch.setattr(module, "MOST_BYTES", 100)
     outbox = await start()
     for number in range(10):
-        put(outbox, number)
-        await eventually(lambda: not outbox._pending)
+        await put(outbox, number)
     assert publisher.live == [0, 1, 2]
     assert on_disk(tmp_path) == list(range(10))
     store.until = 3
@@ -182,11 +184,42 @@ async def test_while_much_is_not_stored_events_stay_on_disk_and_the_broker_is_sp
     assert sorted(publisher.live + publisher.spooled) == list(range(10))
 
 
+@pytest.mark.parametrize("cut_off", [{0}, {1, 2}])
+async def test_what_the_broker_cut_off_unread_is_sent_again_and_keeps_nothing_from_leaving(
+    start: Start, publisher: FakePublisher, store: Store, tmp_path: Path, cut_off: set[int]
+) -> None:
+    outbox = await start()
+    store.cut_off = cut_off
+    await put(outbox, 0, 1, 2, 3)
+    await eventually(lambda: publisher.live == [0, 1, 2, 3])
+    store.until = 4
+    await until(outbox, lambda: cut_off <= set(publisher.spooled))
+    store.until = len(publisher.sent)
+    await until(outbox, lambda: on_disk(tmp_path) == [])
+
+
+async def test_backlog_that_was_cut_off_is_missed_when_what_is_behind_it_is_stored(
+    start: Start, publisher: FakePublisher, store: Store, tmp_path: Path
+) -> None:
+    publisher.away()
+    outbox = await start()
+    store.cut_off = {0}
+    await put(outbox, 0)
+    publisher.back()
+    await until(outbox, lambda: publisher.spooled == [0])
+    await put(outbox, 1)
+    await eventually(lambda: publisher.live == [1])
+    store.until = 2
+    await until(outbox, lambda: publisher.spooled[1:] == [0, 1])
+    store.until = len(publisher.sent)
+    await until(outbox, lambda: on_disk(tmp_path) == [])
+
+
 async def test_after_a_clean_stop_only_what_was_not_stored_is_sent_again(
     start: Start, publisher: FakePublisher, store: Store, tmp_path: Path
 ) -> None:
     outbox = await start()
-    put(outbox, 0, 1, 2)
+    await put(outbox, 0, 1, 2)
     await outbox.stop(2.0)
     assert publisher.live == [0, 1, 2]
     store.until = 2
