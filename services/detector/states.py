@@ -6,7 +6,6 @@ is given, that is a compacted topic: a host's state is in the partition of the s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,6 +17,7 @@ import msgspec
 
 from shared.bus import kafka
 from shared.bus.port import Publisher
+from shared.runtime import whole_file
 from shared.runtime.settings import KafkaSettings
 from shared.schemas.topics import STATES, Topic
 
@@ -72,12 +72,7 @@ class FileStates:
         directory = self._of(partition)
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / f"{blake2b(saved.host_id.encode(), digest_size=12).hexdigest()}.state"
-        beside = file.with_suffix(".new")
-        with beside.open("wb") as out:
-            out.write(_packed(msgspec.structs.replace(saved, offset=0)))
-            out.flush()
-            os.fsync(out.fileno())
-        beside.replace(file)
+        whole_file.replace(file, _packed(msgspec.structs.replace(saved, offset=0)))
 
     def _from(self, file: Path) -> Saved | str:
         """A file that cannot be opened costs its host only, as one that cannot be understood does."""
