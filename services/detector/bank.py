@@ -94,6 +94,11 @@ class Bank:
             return verdict
         return replace(verdict, page=model.page(verdict.score))
 
+    def value(self, host_id: str, feature: str) -> float | None:
+        """As last heard; ``None`` where it never was."""
+        model = self._hosts.get(host_id)
+        return model.value(feature) if model else None
+
     def state(self, host_id: str) -> dict[str, Any] | None:
         """What is known of a host, as plain values; ``None`` of one that is not."""
         model = self._hosts.get(host_id)
