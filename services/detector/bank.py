@@ -99,6 +99,14 @@ class Bank:
         model = self._hosts.get(host_id)
         return model.value(feature) if model else None
 
+    def last_ms(self, host_id: str) -> int:
+        model = self._hosts.get(host_id)
+        return model.last_ms if model else 0
+
+    def forget(self, host_id: str) -> None:
+        self._hosts.pop(host_id, None)
+        self._late.pop(host_id, None)
+
     def state(self, host_id: str) -> dict[str, Any] | None:
         """What is known of a host, as plain values; ``None`` of one that is not."""
         model = self._hosts.get(host_id)

@@ -83,6 +83,15 @@ class Detection:
         before = self._past.before(anomaly)
         return anomaly.model_copy(update={"evidence": anomaly.evidence | {"before": before}}) if before else anomaly
 
+    def last_ms(self, host_id: str) -> int:
+        """The instant of the host's last event; 0 of one that is not known."""
+        return self._bank.last_ms(host_id)
+
+    def forget(self, host_id: str) -> None:
+        """As if it had never been heard of; nothing of it is open any more."""
+        for part in (self._bank, self._judge, self._findings, self._voices, self._past):
+            part.forget(host_id)
+
     def state(self, host_id: str) -> bytes | None:
         """All there is to go on from with this host; ``None`` for one that is not known. No code is in it."""
         model = self._bank.state(host_id)

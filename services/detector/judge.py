@@ -95,6 +95,9 @@ class Judge:
         self._newest_ms = max(self._newest_ms, watched.heard_ms)
         self._hosts[host_id] = watched
 
+    def forget(self, host_id: str) -> None:
+        self._hosts.pop(host_id, None)
+
     def step(
         self,
         host: Host,

@@ -64,7 +64,7 @@ def test_a_busy_loop_is_one_anomaly_with_a_name_and_all_that_was_unusual() -> No
     assert T0 + 600_000 <= opened.ts <= T0 + 625_000, "the models need no minute to speak"
     assert (last.finding, closed.finding) == ("cpu_overload", "cpu_overload")
     assert last.contributions[0].metric == "cpu.percent"
-    assert last.evidence["load"] and closed.evidence["ended"] == "recovered"
+    assert last.evidence["load1"] and closed.evidence["ended"] == "recovered"
 
 
 def test_the_second_time_it_says_when_it_was_like_that_before() -> None:
