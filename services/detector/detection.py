@@ -10,6 +10,7 @@ from functools import partial
 import msgspec
 
 from services.detector.bank import Bank, Frozen, Verdict, no_model
+from services.detector.features import features
 from services.detector.feedback import Opinions
 from services.detector.findings.bank import Findings
 from services.detector.judge import Host, Judge
@@ -42,12 +43,9 @@ class Detection:
         self._voices = Voices()
         self._past = Past()
 
-    def observe(
-        self, host: Host, ts_ms: int, values: Mapping[str, float], sample: HostSample | None = None
-    ) -> tuple[Verdict, list[Anomaly]] | None:
-        """Score, learn and judge one event; ``None`` for one that is not newer than the host's last. ``values``: its
-        features. Named findings need the whole ``sample``.
-        """
+    def observe(self, sample: HostSample) -> tuple[Verdict, list[Anomaly]] | None:
+        """Score, learn and judge one event; ``None`` for one that is not newer than the host's last."""
+        host, ts_ms, values = Host(sample.host_id, sample.host, sample.labels), sample.ts, features(sample)
         verdict = self._bank.score(host.host_id, ts_ms, values)
         if verdict is None:
             return None
@@ -55,9 +53,8 @@ class Detection:
         verdict = self._opinions.applied(host.host_id, verdict)
         verdict = self._bank.paged(host.host_id, verdict)
         out: list[Anomaly] = []
-        if sample is not None:
-            for found in self._findings.observe(sample):
-                out += self._named(found, host.labels)
+        for found in self._findings.observe(sample):
+            out += self._named(found, host.labels)
         for unusual in self._judge.step(host, ts_ms, verdict, partial(self._bank.value, host.host_id)):
             out += self._voices.models(unusual)
         return verdict, [self._in_time(anomaly) for anomaly in out]

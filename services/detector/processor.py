@@ -13,8 +13,6 @@ import msgspec
 from services.detector.bank import Verdict
 from services.detector.continuity import Continuity, Past
 from services.detector.detection import Detection
-from services.detector.features import features
-from services.detector.judge import Host
 from services.detector.states import States
 from shared.bus.port import Message, Publisher
 from shared.runtime.clock import Clock
@@ -158,8 +156,7 @@ class Processor:
                 log.exception("an event could not be learned", extra={"host": sample.host, "event": sample.event_id})
 
     def _observed(self, sample: HostSample, partition: int) -> tuple[Verdict, list[Anomaly]] | None:
-        host = Host(sample.host_id, sample.host, sample.labels)
-        judged = self._detection.observe(host, sample.ts, features(sample), sample)
+        judged = self._detection.observe(sample)
         if judged is not None:
             self._continuity.seen(sample.host_id, partition, sample.ts)
         return judged

@@ -6,9 +6,7 @@ import json
 from typing import Any
 
 from services.detector.detection import Detection
-from services.detector.features import features
 from services.detector.feedback import Opinions
-from services.detector.judge import Host
 from shared.runtime.settings import DetectorSettings
 from shared.schemas.anomaly import Anomaly
 from shared.schemas.codec import Decoder
@@ -30,8 +28,7 @@ def sample(second: int, busy: bool = False, **more: Any) -> HostSample:
 def told(it: Detection, seconds: range, busy: bool = False, **more: Any) -> list[Anomaly]:
     out = []
     for second in seconds:
-        one = sample(second, busy, **more)
-        judged = it.observe(Host("host-1", "web-1", one.labels), one.ts, features(one), one)
+        judged = it.observe(sample(second, busy, **more))
         out += judged[1] if judged else []
     return out
 
