@@ -42,7 +42,8 @@ _EXPLAINS: Mapping[str, tuple[str, ...]] = {
 @dataclass
 class _Voice:
     """One that speaks. ``told_id`` is how it is called outside, ``told`` whether it is open there, ``spent`` whether an
-    anomaly of that id was closed or given away. ``least``: the loudness it took over, which does not fall.
+    anomaly of that id was closed or given away, ``kept_back`` whether it was part of something else meanwhile.
+    ``least``: the loudness it took over, which does not fall.
     """
 
     told_id: str
@@ -51,6 +52,7 @@ class _Voice:
     contributions: list[Contribution]
     told: bool = False
     spent: bool = False
+    kept_back: bool = False
     least: int = 0
     peak: float = 0.0
     by: str = ""
@@ -141,7 +143,7 @@ class Voices:
         voice.peak = max(voice.peak, anomaly.peak_score)
         voice.least = max(voice.least, _LOUDNESS.index(anomaly.severity))
         if not voice.told and (by := host.who_explains(anomaly.contributions, anomaly.ts)) is not None:
-            voice.by = by
+            voice.by, voice.kept_back = by, True
             return []
         voice.by = ""
         return [_told(voice, anomaly)]
@@ -204,7 +206,10 @@ def _takes_over(voice: _Voice, spoke: _Voice, name: str) -> None:
 
 def _told(voice: _Voice, anomaly: Anomaly, beside: Sequence[Contribution] = ()) -> Anomaly:
     if not voice.told and voice.spent:
-        voice.told_id, voice.spent = _again(voice.told_id), False
+        voice.told_id = _again(voice.told_id)
+    if not voice.told and (voice.spent or voice.kept_back):
+        voice.started_at = anomaly.ts  # what it is about now began now
+    voice.kept_back = False
     state: AnomalyState = "close" if anomaly.state == "close" else "update" if voice.told else "open"
     voice.told, voice.spent = state != "close", state == "close"
     voice.peak = max(voice.peak, anomaly.peak_score)

@@ -129,6 +129,7 @@ def test_what_goes_on_after_it_was_given_away_is_told_under_another_id() -> None
     assert [e.state for e in it.told] == ["open", "update", "close", "open", "close"]
     first, again = {e.anomaly_id for e in it.told[:3]}, {e.anomaly_id for e in it.told[3:]}
     assert first == {"m"} and len(again) == 1 and not first & again
+    assert {e.started_at for e in it.told[3:]} == {it.told[3].ts}
 
 
 def test_what_is_about_something_else_is_told_beside_it() -> None:
@@ -151,6 +152,7 @@ def test_what_turns_into_something_else_is_told_then() -> None:
     it.models("m", "open", LOAD)
     it.models("m", "update", TRAFFIC, at=30)
     assert it.names() == ["n open cpu_overload", "m open unusual"]
+    assert it.told[1].started_at == T0 + 30 * SECOND, "that began now, whatever went on before"
 
 
 def test_half_of_it_each_is_all_of_it() -> None:
