@@ -61,7 +61,7 @@ class Detection:
 
     def sweep(self) -> list[Anomaly]:
         """Closes what was open of hosts that have been silent while others were not."""
-        out = [told for found in self._findings.sweep() for told in self._voices.named(found)]
+        out = [told for found in self._findings.sweep() for told in self._named(found, found.labels)]
         out += [told for unusual in self._judge.sweep() for told in self._voices.models(unusual)]
         return [self._in_time(anomaly) for anomaly in out]
 
@@ -70,6 +70,9 @@ class Detection:
         opinion = self._opinions.of_finding(found, host)
         if opinion == "real":
             found = found.model_copy(update={"severity": "critical" if found.severity != "info" else "warning"})
+        if found.state == "close" and self._voices.took_in(found):
+            # What is unusual after it is another episode, and about what is unusual then.
+            self._judge.forget(found.host_id)
         return self._voices.named(found, normal=opinion == "normal")
 
     def _in_time(self, anomaly: Anomaly) -> Anomaly:

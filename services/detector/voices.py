@@ -70,7 +70,7 @@ class _Voice:
 @dataclass
 class _Host:
     """``named`` by the findings' own ids; ``models``: theirs is at most one; ``over``: the finding that took it in
-    last, and is closed.
+    last, and is closed since less than ``TAIL_MS``.
     """
 
     named: dict[str, _Voice] = field(default_factory=dict)
@@ -82,7 +82,9 @@ class _Host:
         """The finding that what the models say is to be left to; empty for one that is over."""
         total = sum(c.share for c in contributions)
         voices = {name: voice for name, voice in self.named.items() if voice.told}
-        if self.over and ts_ms - self.over.tail_ms <= TAIL_MS:
+        if self.over and ts_ms - self.over.tail_ms > TAIL_MS:
+            self.over = None
+        if self.over:
             voices[""] = self.over
         parts = {name: sum(c.share for c in contributions if v.explains(c)) for name, v in voices.items()}
         explained = sum(c.share for c in contributions if any(v.explains(c) for v in voices.values()))
@@ -97,8 +99,15 @@ class Voices:
     def __init__(self) -> None:
         self._hosts: dict[str, _Host] = {}
 
+    def took_in(self, anomaly: Anomaly) -> bool:
+        """Whether what the models say is part of this finding."""
+        host = self._hosts.get(anomaly.host_id)
+        return host is not None and host.models is not None and host.models.by == anomaly.anomaly_id
+
     def named(self, anomaly: Anomaly, *, normal: bool = False) -> list[Anomaly]:
-        """What a finding says, as it is to be told. ``normal``: people want no word of it."""
+        """What a finding says, as it is to be told; with its end ends what it took in. ``normal``: people want no word
+        of it.
+        """
         host = self._hosts.setdefault(anomaly.host_id, _Host())
         voice = host.named.get(anomaly.anomaly_id)
         if anomaly.state == "close":
@@ -136,7 +145,7 @@ class Voices:
             host.models_id, host.models = anomaly.anomaly_id, _voice(anomaly)
         voice = host.models
         if anomaly.state == "close":
-            host.models = host.over = None
+            host.models = None
             self._tidy(anomaly.host_id)
             return [_told(voice, anomaly)] if voice.told else []
         voice.contributions = list(anomaly.contributions)
@@ -156,13 +165,13 @@ class Voices:
             return []
         beside: Sequence[Contribution] = ()
         if host.models and host.models.by == anomaly.anomaly_id:
-            beside, host.models.by = host.models.contributions, ""
+            beside, host.models = host.models.contributions, None
             host.over, voice.tail_ms = voice, anomaly.ts
         return [_told(voice, anomaly, beside)] if voice.told else []
 
     def _tidy(self, host_id: str) -> None:
         host = self._hosts[host_id]
-        if not host.named and host.models is None:
+        if not host.named and host.models is None and host.over is None:
             del self._hosts[host_id]
 
     def state(self, host_id: str) -> dict[str, Any] | None:

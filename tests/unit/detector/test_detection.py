@@ -64,6 +64,18 @@ def test_a_busy_loop_is_one_anomaly_with_a_name_and_all_that_was_unusual() -> No
     assert last.evidence["load1"] and closed.evidence["ended"] == "recovered"
 
 
+def test_what_is_over_is_not_told_again_because_something_else_goes_on() -> None:
+    calm = [host_sample()["disks"][0] | {"percent": 30.0, "free": 10**10}]
+    it = Detection(QUICK, Opinions())
+    told(it, range(600), disks=calm)
+    told(it, range(600, 700), busy=True, disks=calm)
+    full = told(it, range(700, 800), busy=True, disks=[calm[0] | {"percent": 97.0}])
+    assert {"disk_full", "cpu_overload"} <= {e.finding for e in full}
+    after = told(it, range(800, 1700), busy=True, disks=calm)
+    assert [e.state for e in after if e.finding != "cpu_overload"][-1:] == ["close"]
+    assert [e.finding for e in after if e.state == "open"] == []
+
+
 def test_the_second_time_it_says_when_it_was_like_that_before() -> None:
     it = Detection(QUICK, Opinions())
     told(it, range(600))
