@@ -50,8 +50,10 @@ def main() -> None:
         _told("read it", _seconds(lambda: built(*registry.load(directory, "frozen", "h1", 1))) * 1e3, "ms")
         channels = Channels(directory, ManualClock())
         events = [dict(zip(names, row, strict=True)) for row in stretch.rows[:EVENTS].tolist()]
-        _told("score an event", _each(lambda n: channels.score("h1", events[n])), "us")
-        _told("score an event of a host without a model", _each(lambda n: channels.score("h2", events[n])), "us")
+        _told("score an event", _each(lambda n: channels.score("h1", n * 1000, events[n])), "us")
+        _told(
+            "score an event of a host without a model", _each(lambda n: channels.score("h2", n * 1000, events[n])), "us"
+        )
         model = built(*registry.load(directory, "frozen", "h1", 1))
         rows = stretch.rows[:EVENTS]
         z = model.scaler(rows[0])

@@ -41,6 +41,9 @@ class Reading(NamedTuple):
     value: Any
 
 
+NOTHING: Mapping[str, float] = {}
+
+
 class HostState:
     """``heard_ms`` is when we last received something new; ``ts`` is the newest event's own time."""
 
@@ -52,6 +55,7 @@ class HostState:
         "heard_ms",
         "host_id",
         "labels",
+        "metric_scores",
         "name",
         "recent_cpu",
         "score",
@@ -72,6 +76,7 @@ class HostState:
         self.sequence = SequenceWindow()
         self.score: float | None = None
         self.score_ts = -1
+        self.metric_scores = NOTHING
         self.conflict_until_ms = 0
         self.answers: dict[Any, Any] = {}  # ready-to-send bytes; forgotten with every event
         self.filled = False  # whether the store was asked for what the tail has not brought
@@ -90,9 +95,9 @@ class HostState:
         self.answers.clear()
         return True
 
-    def scored(self, ts: int, score: float) -> None:
+    def scored(self, ts: int, score: float, of_metrics: Mapping[str, float] = NOTHING) -> None:
         if ts > self.score_ts:
-            self.score_ts, self.score = ts, score
+            self.score_ts, self.score, self.metric_scores = ts, score, of_metrics
 
     def interval_ms(self) -> int:
         agent = self.section("agent")
@@ -126,7 +131,7 @@ class HostState:
         self.recent_cpu = deque((r for r in self.recent_cpu if r[0] <= latest_ms), maxlen=RECENT_CPU)
         self.ts = max((reading.ts for reading in self.sections.values()), default=-1)
         if self.score_ts > latest_ms:
-            self.score_ts, self.score = -1, None
+            self.score_ts, self.score, self.metric_scores = -1, None, NOTHING
         self.answers.clear()
 
     def _incarnation(self, started_at: int, now_ms: int) -> None:
@@ -175,7 +180,7 @@ class Live:
         """Scores of hosts not heard of are left: their sample will come."""
         state = self._hosts.get(score.host_id)
         if state is not None:
-            state.scored(score.ts, score.score)
+            state.scored(score.ts, score.score, score.metrics)
 
     def last_heard(self) -> HostState | None:
         return max(self._hosts.values(), key=lambda h: h.heard_ms, default=None)

@@ -24,6 +24,8 @@ class Ranked(NamedTuple):
 def _reader(metric: Metric) -> Reader:
     section, field = metric.section, attrgetter(metric.field)
     if section == "score":
+        if metric.label:
+            return lambda host: host.metric_scores.items()
         return lambda host: () if host.score is None else (("", host.score),)
     if metric.label is None:
 

@@ -33,11 +33,13 @@ class Verdict:
     page: bool = False
 
 
-Frozen = Callable[[str, Mapping[str, float]], float | None]
-"""The score of a host's features by a model that was trained on its quiet past; ``None`` where there is none."""
+Frozen = Callable[[str, int, Mapping[str, float]], float | None]
+"""The score of a host's features at an instant (epoch ms) by a model that was trained on its quiet past; ``None``
+where there is none.
+"""
 
 
-def no_model(host_id: str, features: Mapping[str, float]) -> None:
+def no_model(host_id: str, ts_ms: int, features: Mapping[str, float]) -> None:
     return None
 
 
@@ -75,7 +77,7 @@ class Bank:
         reading = model.observe(ts_ms, features)
         whole = reading.whole
         alone = combine(reading.bands.values())
-        together = weighed(0.0 if whole.warming_up else whole.score, self._frozen(host_id, features))
+        together = weighed(0.0 if whole.warming_up else whole.score, self._frozen(host_id, ts_ms, features))
         score = max(alone, together)
         by_together = together > alone
         return Verdict(
@@ -91,6 +93,19 @@ class Bank:
         if model is None or verdict.warming_up:
             return verdict
         return replace(verdict, page=model.page(verdict.score))
+
+    def value(self, host_id: str, feature: str) -> float | None:
+        """As last heard; ``None`` where it never was."""
+        model = self._hosts.get(host_id)
+        return model.value(feature) if model else None
+
+    def last_ms(self, host_id: str) -> int:
+        model = self._hosts.get(host_id)
+        return model.last_ms if model else 0
+
+    def forget(self, host_id: str) -> None:
+        self._hosts.pop(host_id, None)
+        self._late.pop(host_id, None)
 
     def state(self, host_id: str) -> dict[str, Any] | None:
         """What is known of a host, as plain values; ``None`` of one that is not."""

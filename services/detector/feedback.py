@@ -1,18 +1,20 @@
 """What people said of anomalies: "this was normal", "this was real". Pure.
 
 An opinion is about its host and about the metrics that made the anomaly one, with the values they had. What is mostly
-made of metrics that are again where they were called normal is none; of those called real, it counts for more. Of
-several opinions about a metric the newest that fits holds. Taken back, an opinion leaves nothing behind.
+made of metrics that are again where they were called normal is none; of those called real, it counts for more. So is
+the same finding about the same part of the host, as long as it is no worse. Of several opinions the newest that fits
+holds. Taken back, an opinion leaves nothing behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from services.detector.bank import Verdict
 from services.detector.calibration import HIGHEST
-from shared.schemas.anomaly import Contribution
+from shared.schemas.anomaly import Anomaly, Contribution
 from shared.schemas.control import Feedback
 
 MOSTLY = 0.75
@@ -25,6 +27,8 @@ REAL = 1.5
 """Times the score of what is real."""
 MOST_A_HOST = 200
 """Opinions; the oldest gives way."""
+_FLEETING = frozenset({"pid"})
+"""Labels of a finding that are others next time."""
 
 Metric = tuple[str, frozenset[tuple[str, str]]]
 
@@ -34,10 +38,20 @@ class Opinion:
     ts: int
     normal: bool
     ranges: Mapping[Metric, tuple[float, float]]
+    finding: str
+    labels: Mapping[str, str]
 
     def fits(self, contribution: Contribution) -> bool:
         low, high = self.ranges.get(_metric(contribution), (1.0, 0.0))
         return low <= contribution.value <= high
+
+    def fits_finding(self, anomaly: Anomaly, labels: Mapping[str, str]) -> bool:
+        """The same finding about the same part of the host, and no worse than it was."""
+        return (
+            anomaly.finding == self.finding
+            and all(self.labels.get(name) == value for name, value in labels.items())
+            and all(self.fits(c) for c in anomaly.contributions if _metric(c) in self.ranges)
+        )
 
 
 class Opinions:
@@ -55,7 +69,8 @@ class Opinions:
             for m in event.metrics
         }
         ours = self._by_host.setdefault(event.host_id, {})
-        ours[event.id] = Opinion(event.ts, event.verdict == "normal", ranges)
+        normal = event.verdict == "normal"
+        ours[event.id] = Opinion(event.ts, normal, ranges, event.finding, dict(event.labels))
         if len(ours) > MOST_A_HOST:
             del ours[min(ours, key=lambda name: ours[name].ts)]
 
@@ -83,6 +98,18 @@ class Opinions:
         if real and real >= mostly:
             return replace(verdict, score=min(HIGHEST, REAL * verdict.score))
         return verdict
+
+    def of_finding(self, anomaly: Anomaly, host: Mapping[str, str]) -> Literal["normal", "real"] | None:
+        """What people said of a named finding that is like this one, last. ``host``: the host's own labels, which may
+        be others by now.
+        """
+        if not (ours := self._by_host.get(anomaly.host_id)):
+            return None
+        labels = {n: v for n, v in anomaly.labels.items() if n not in _FLEETING and host.get(n) != v}
+        fitting = [o for o in ours.values() if o.fits_finding(anomaly, labels)]
+        if not fitting:
+            return None
+        return "normal" if max(fitting, key=lambda o: o.ts).normal else "real"
 
 
 def _metric(contribution: Contribution) -> Metric:

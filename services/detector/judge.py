@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import blake2b
 from typing import Any, Literal
 
 from services.detector.bank import Verdict
-from services.detector.wording import finding, summary
+from services.detector.wording import finding, moved, summary
 from shared.schemas.anomaly import Anomaly, AnomalyState, Contribution, Severity
-from shared.schemas.sample import Process
 
 Ended = Literal["recovered", "became normal", "no data"]
 """Why an episode is over: values are back; they stayed where they were long enough to be the new normal; the host
@@ -22,6 +21,9 @@ SILENT_MS = 900_000
 FORGIVEN_GAP_MS = 60_000
 """After a longer silence what was beginning to look unusual begins anew."""
 CRITICAL_SCORE = 3.0
+NAMED = 3
+MATTERS = 0.25
+"""A metric with a smaller share in an episode does not say whether it is over."""
 CALM = 0.8
 """Below this share of the threshold a host is calm again: what opened an episode must not flicker around it."""
 
@@ -93,15 +95,17 @@ class Judge:
         self._newest_ms = max(self._newest_ms, watched.heard_ms)
         self._hosts[host_id] = watched
 
+    def forget(self, host_id: str) -> None:
+        self._hosts.pop(host_id, None)
+
     def step(
         self,
         host: Host,
         ts_ms: int,
         verdict: Verdict,
-        values: Mapping[str, float],
-        processes: Sequence[Process] = (),
+        value_of: Callable[[str], float | None],
     ) -> list[Anomaly]:
-        """What there is to say after this event: nothing, mostly. ``values``: the host's features."""
+        """What there is to say after this event: nothing, mostly. ``value_of``: a feature of the host as last heard."""
         self._newest_ms = max(self._newest_ms, ts_ms)
         watched = self._hosts.get(host.host_id)
         if watched is None:
@@ -115,8 +119,8 @@ class Judge:
             return []
         watched.paged |= verdict.page
         if watched.episode is None:
-            return self._calm_host(host, ts_ms, verdict, processes, watched)
-        return self._open_host(host, ts_ms, verdict, values, processes, watched, watched.episode)
+            return self._calm_host(host, ts_ms, verdict, watched)
+        return self._open_host(host, ts_ms, verdict, value_of, watched, watched.episode)
 
     def sweep(self) -> list[Anomaly]:
         """Close the episodes of hosts that have been silent while others were not."""
@@ -129,9 +133,7 @@ class Judge:
                     del self._hosts[host_id]
         return out
 
-    def _calm_host(
-        self, host: Host, ts_ms: int, verdict: Verdict, processes: Sequence[Process], watched: _Watched
-    ) -> list[Anomaly]:
+    def _calm_host(self, host: Host, ts_ms: int, verdict: Verdict, watched: _Watched) -> list[Anomaly]:
         if verdict.score <= self._threshold:
             watched.calm_since = watched.calm_since or ts_ms
             # One quiet sample in a storm is not its end.
@@ -155,15 +157,14 @@ class Judge:
             told_ms=ts_ms,
             paged=watched.paged,
         )
-        return [_event(watched.episode, "open", ts_ms, processes)]
+        return [_event(watched.episode, "open", ts_ms)]
 
     def _open_host(
         self,
         host: Host,
         ts_ms: int,
         verdict: Verdict,
-        values: Mapping[str, float],
-        processes: Sequence[Process],
+        value_of: Callable[[str], float | None],
         watched: _Watched,
         before: Episode,
     ) -> list[Anomaly]:
@@ -187,16 +188,18 @@ class Judge:
             changed = (episode.severity, episode.finding) != (before.severity, before.finding)
             if changed or ts_ms - episode.told_ms >= UPDATE_EVERY_MS:
                 watched.episode = replace(episode, told_ms=ts_ms)
-                return [_event(watched.episode, "update", ts_ms, processes)]
+                return [_event(watched.episode, "update", ts_ms)]
             return []
         watched.calm_since = watched.calm_since if watched.calm_since is not None else ts_ms
         if ts_ms - watched.calm_since < self._close_after_ms:
             return []
-        return [self._close(watched, watched.calm_since, ts_ms, _why_ended(episode, values))]
+        stayed = _stayed(episode, value_of)
+        why: Ended = "became normal" if stayed else "recovered"
+        return [self._close(watched, watched.calm_since, ts_ms, why, stayed)]
 
-    def _close(self, watched: _Watched, ended_at: int, ts_ms: int, why: Ended) -> Anomaly:
+    def _close(self, watched: _Watched, ended_at: int, ts_ms: int, why: Ended, stayed: str = "") -> Anomaly:
         assert watched.episode
-        event = _event(watched.episode, "close", ts_ms, (), ended_at=ended_at, why=why)
+        event = _event(watched.episode, "close", ts_ms, ended_at=ended_at, why=why, stayed=stayed)
         del self._hosts[watched.episode.host.host_id]
         return event
 
@@ -205,10 +208,10 @@ def _event(
     episode: Episode,
     state: AnomalyState,
     ts_ms: int,
-    processes: Sequence[Process],
     *,
     ended_at: int | None = None,
     why: Ended | None = None,
+    stayed: str = "",
 ) -> Anomaly:
     return Anomaly(
         event_id=f"{episode.anomaly_id}-{state}-{ts_ms}",
@@ -226,8 +229,7 @@ def _event(
         ended_at=ended_at,
         summary=summary(episode.host.name, episode.contributions, why),
         contributions=list(episode.contributions),
-        top_processes=list(processes),
-        evidence={"ended": why} if why else {},
+        evidence=({"ended": why} if why else {}) | ({"stayed": stayed} if stayed else {}),
     )
 
 
@@ -255,12 +257,11 @@ def _episode(entry: Mapping[str, Any] | None) -> Episode | None:
     return Episode(**{**entry, "host": Host(**entry["host"]), "contributions": contributions})
 
 
-def _why_ended(episode: Episode, values: Mapping[str, float]) -> Ended:
-    if not episode.contributions:
-        return "recovered"
-    main = episode.contributions[0]
-    name = main.metric + "".join(f"{{{label}}}" for label in main.labels.values())
-    value = values.get(name)
-    return (
-        "became normal" if value is not None and not main.expected_low <= value <= main.expected_high else "recovered"
-    )
+def _stayed(episode: Episode, value_of: Callable[[str], float | None]) -> str:
+    """Which of the metrics it was about are where they were not before, now that this is normal; empty: none is."""
+    away = []
+    for c in episode.contributions[:NAMED]:
+        value = value_of(c.metric + "".join(f"{{{label}}}" for label in c.labels.values()))
+        if value is not None and c.share >= MATTERS and not c.expected_low <= value <= c.expected_high:
+            away.append(moved(c, value))
+    return ", ".join(away)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
 import msgspec
@@ -13,8 +13,6 @@ import msgspec
 from services.detector.bank import Verdict
 from services.detector.continuity import Continuity, Past
 from services.detector.detection import Detection
-from services.detector.features import features
-from services.detector.judge import Host
 from services.detector.states import States
 from shared.bus.port import Message, Publisher
 from shared.runtime.clock import Clock
@@ -60,11 +58,14 @@ class Processor:
         *,
         max_hosts: int,
         max_future_ms: float,
+        forget_ms: float,
+        mine: Callable[[], Set[int]],
     ) -> None:
+        """``forget_ms``, ``mine``: see ``Continuity``."""
         self.counters = Counters()
         self._detection = detection
         self._publisher = publisher
-        self._continuity = Continuity(detection, states, past, self._learn, clock)
+        self._continuity = Continuity(detection, states, past, self._learn, clock, forget_ms=forget_ms, mine=mine)
         self._clock = clock
         self._max_hosts = max_hosts
         self._max_future_ms = max_future_ms
@@ -79,19 +80,27 @@ class Processor:
     async def handle(self, batch: Sequence[Message]) -> None:
         """Raises ``BusError``."""
         if self._unsent is None:
-            await self._continuity.catch_up(batch)
-            self._unsent = await self._judged(batch)
+            untold = await self._continuity.catch_up(batch)
+            self._unsent = [*untold, *await self._judged(batch)]
             self._continuity.learned(batch)
-            # An episode is kept from before its opening is told until after its end is.
-            await self._continuity.save(self._opened)
+            # An episode is kept from before its opening is told until after its end is; whoever goes on from there
+            # knows what was still to be told.
+            await self._continuity.save(self._opened, self._untold())
+            self._opened.update(host_id for host_id, _ in untold)
         await self._send()
-        await self._continuity.save(self._closed)
+        await self._continuity.save(self._opened | self._closed, {})
         self._opened, self._closed = set(), set()
         await self._continuity.save_due(batch)
 
     async def save(self, partitions: Set[int]) -> None:
         """Everything learned of hosts in these partitions, for whoever goes on with them."""
-        await self._continuity.save_all(partitions)
+        await self._continuity.save_all(partitions, self._untold())
+
+    def _untold(self) -> dict[str, list[bytes]]:
+        untold: dict[str, list[bytes]] = {}
+        for host_id, value in self._unsent or ():
+            untold.setdefault(host_id, []).append(value)
+        return untold
 
     def stuck(self) -> str | None:
         """Why nothing has been published for a minute although there was something."""
@@ -147,10 +156,9 @@ class Processor:
                 log.exception("an event could not be learned", extra={"host": sample.host, "event": sample.event_id})
 
     def _observed(self, sample: HostSample, partition: int) -> tuple[Verdict, list[Anomaly]] | None:
-        host = Host(sample.host_id, sample.host, sample.labels)
-        judged = self._detection.observe(host, sample.ts, features(sample), sample)
+        judged = self._detection.observe(sample)
         if judged is not None:
-            self._continuity.seen(sample.host_id, partition)
+            self._continuity.seen(sample.host_id, partition, sample.ts)
         return judged
 
     def _told(self, anomaly: Anomaly) -> bytes:

@@ -90,6 +90,8 @@ def build(
     opinions = Opinions()
     clock = clock or SystemClock()
     frozen = Channels(models_dir(settings.data_dir), clock, detector.max_hosts)
+    app = stream_app(settings, "detector", session_timeout=session_timeout)
+    stream = StreamService("detector", app)
     processor = Processor(
         Detection(detector, opinions, frozen.score),
         publisher,
@@ -100,9 +102,10 @@ def build(
         clock,
         max_hosts=detector.max_hosts,
         max_future_ms=settings.ingest.max_future_seconds * 1000,
+        forget_ms=detector.forget_days * 86_400_000,
+        mine=lambda: stream.partitions(METRICS),
     )
-    app = stream_app(settings, "detector", session_timeout=session_timeout)
     batches(app, [METRICS], BATCH_EVENTS, BATCH_SECONDS, processor.handle)
     if health:
         health.progress["detector"] = processor.stuck
-    return Detector(processor, publisher, StreamService("detector", app), control, opinions)
+    return Detector(processor, publisher, stream, control, opinions)

@@ -6,7 +6,6 @@ is given, that is a compacted topic: a host's state is in the partition of the s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,6 +17,7 @@ import msgspec
 
 from shared.bus import kafka
 from shared.bus.port import Publisher
+from shared.runtime import whole_file
 from shared.runtime.settings import KafkaSettings
 from shared.schemas.topics import STATES, Topic
 
@@ -26,11 +26,15 @@ LARGEST = 64 << 20
 
 
 class Saved(msgspec.Struct, frozen=True, array_like=True):
-    """``offset``: of the first message of the partition that was not learned."""
+    """``offset``: of the first message of the partition that was not learned. ``untold``: what was still to be said of
+    the host, as it goes on the wire. ``last_ms``: the host's last event.
+    """
 
     host_id: str
     offset: int
     state: bytes
+    untold: list[bytes] = []
+    last_ms: int = 0
 
 
 class States(Protocol):
@@ -40,6 +44,10 @@ class States(Protocol):
 
     async def save(self, partition: int, saved: Saved) -> None:
         """Raises ``BusError``, ``OSError``."""
+        ...
+
+    async def forget(self, partition: int, host_id: str) -> None:
+        """Nothing is left of it. Raises ``BusError``, ``OSError``."""
         ...
 
 
@@ -58,6 +66,9 @@ class TopicStates:
     async def save(self, partition: int, saved: Saved) -> None:
         await self.publisher.publish(self.topic, saved.host_id, _packed(saved))
 
+    async def forget(self, partition: int, host_id: str) -> None:
+        await self.publisher.publish(self.topic, host_id, None)
+
 
 @dataclass
 class FileStates:
@@ -69,15 +80,15 @@ class FileStates:
         return [self._from(file) for file in sorted(self._of(partition).glob("*.state"))]
 
     async def save(self, partition: int, saved: Saved) -> None:
-        directory = self._of(partition)
-        directory.mkdir(parents=True, exist_ok=True)
-        file = directory / f"{blake2b(saved.host_id.encode(), digest_size=12).hexdigest()}.state"
-        beside = file.with_suffix(".new")
-        with beside.open("wb") as out:
-            out.write(_packed(msgspec.structs.replace(saved, offset=0)))
-            out.flush()
-            os.fsync(out.fileno())
-        beside.replace(file)
+        file = self._file(partition, saved.host_id)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        whole_file.replace(file, _packed(msgspec.structs.replace(saved, offset=0)))
+
+    async def forget(self, partition: int, host_id: str) -> None:
+        self._file(partition, host_id).unlink(missing_ok=True)
+
+    def _file(self, partition: int, host_id: str) -> Path:
+        return self._of(partition) / f"{blake2b(host_id.encode(), digest_size=12).hexdigest()}.state"
 
     def _from(self, file: Path) -> Saved | str:
         """A file that cannot be opened costs its host only, as one that cannot be understood does."""

@@ -46,12 +46,17 @@ def summary(host: str, contributions: Sequence[Contribution], ended: str | None 
     return (f"Over ({ended}): {sentence}" if ended else sentence)[:1024]
 
 
-def _phrase(contribution: Contribution) -> str:
+def moved(contribution: Contribution, value: float) -> str:
+    """``cpu.percent 98 % (was 0 to 27.1 %)``"""
+    return _phrase(contribution.model_copy(update={"value": value}), "was")
+
+
+def _phrase(contribution: Contribution, word: str = "usually") -> str:
     label = "".join(f" {label}" for label in contribution.labels.values())
     unit = _unit(contribution.metric)
     return (
         f"{contribution.metric}{label} {_number(contribution.value, unit)} "
-        f"(usually {_number(contribution.expected_low, unit if unit.startswith('B') else '')} "
+        f"({word} {_number(contribution.expected_low, unit if unit.startswith('B') else '')} "
         f"to {_number(contribution.expected_high, unit)})"
     )
 

@@ -7,7 +7,6 @@ because the tables' keys begin with them: from times alone ClickHouse would read
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +18,8 @@ BUCKETS: dict[Tier, str] = {"rollup_1m": "toStartOfMinute(ts)", "rollup_1h": "to
 
 EVENTS_METRIC = "host.samples"
 """Counts a host's events, for completeness; in no catalogue, since it is no number of the host's own."""
+
+OF_SCORES = ("scores", "metric_scores")
 
 _NO_QUANTILES = "[0., 0., 0.]"
 
@@ -32,22 +33,16 @@ class Statement:
 
 
 def statements(base: str, tier: Tier) -> list[Statement]:
-    """Those that bring ``tier`` up to date after events touched ``base``: ``samples`` with its sisters, or
-    ``scores``.
+    """Those that bring ``tier`` up to date after events touched ``base``: ``samples`` or ``scores``, each with its
+    sisters.
     """
-    tables = [base] if base != "samples" else list(dict.fromkeys(_tables()))
+    sisters = [t for t in dict.fromkeys(c.table for c in COLUMNS.values()) if (t in OF_SCORES) == (base in OF_SCORES)]
+    tables = [base, *(t for t in sisters if t != base)]
     rollups = [Statement(table, _statement(table, tier)) for table in tables]
     if base == "samples" and tier == "rollup_1h":
         # First: where there is a rollup of an hour's samples, `find_stale` believes all of the hour computed.
         return [Statement("samples", COMPLETENESS), *rollups]
     return rollups
-
-
-def _tables() -> Iterator[str]:
-    yield "samples"
-    for column in COLUMNS.values():
-        if column.table not in ("samples", "scores"):
-            yield column.table
 
 
 def _statement(table: str, tier: Tier) -> str:

@@ -15,21 +15,26 @@ from typing import TYPE_CHECKING, Any
 
 from services.history import span
 from services.history.span import Span
-from services.replay.compare import Comparison, a_week, compare
+from services.replay.compare import Comparison, a_week, by_finding, compare
 from services.replay.statements import statement
 from shared.runtime import settings as settings_module
 from shared.runtime import times
 from shared.runtime.arguments import command
+from shared.runtime.clock import SystemClock
 from shared.runtime.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from services.detector.detection import Detection
     from services.detector.feedback import Opinions
+    from services.detector.judge import Host
     from services.replay.run import Episode, Run
     from shared.store.port import Store
 
-LEAST_LEAD_MS = 3_600_000
+LEAD = "6h"
+"""All models speak after that; what is usual at which hour, they know after a day."""
 _DETECTOR = f"{settings_module.PREFIX}DETECTOR__"
 _DAY_MS = 86_400_000
+_SEVERITIES = ("critical", "warning", "info")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for one."""
 _LEAST_DAYS = 0.5
@@ -53,7 +58,21 @@ def register(commands: Any) -> None:
         help="a settings file whose `detector:` is compared with what is in force; without it, what is in force is "
         "compared with what was said at the time",
     )
+    replay.add_argument(
+        "--lead",
+        metavar="DURATION",
+        type=_duration,
+        default=LEAD,
+        help=f"how much is read ahead of --from, to learn from and not to be counted (default: {LEAD})",
+    )
     replay.add_argument("--csv", metavar="FILE", type=Path, help="also write every anomaly there")
+
+
+def _duration(text: str) -> int:
+    try:
+        return times.duration(text) * 1000
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; 30m, 6h, 2d") from None
 
 
 @dataclass(frozen=True)
@@ -68,7 +87,7 @@ class Outcome:
 def _replay(settings: Settings, arguments: argparse.Namespace) -> int:
     wish = span.span_of(arguments, round(time.time() * 1000))
     other = _other(arguments.config) if arguments.config else None
-    outcome = asyncio.run(_compared(settings, other, wish))
+    outcome = asyncio.run(_compared(settings, other, wish, arguments.lead))
     names = ("in force", arguments.config.name) if arguments.config else ("as told", "in force")
     print(report(outcome, *names))
     if arguments.csv:
@@ -82,7 +101,7 @@ def _other(file: Path) -> Settings:
     return settings_module.load(kept | {f"{settings_module.PREFIX}CONFIG": str(file)})
 
 
-async def _compared(settings: Settings, other: Settings | None, wish: Span) -> Outcome:
+async def _compared(settings: Settings, other: Settings | None, wish: Span, lead_ms: int) -> Outcome:
     """Raises ``StoreError``."""
     from services.history.stored import hosts_meant
     from services.replay.run import Run
@@ -91,9 +110,9 @@ async def _compared(settings: Settings, other: Settings | None, wish: Span) -> O
     store = await open_store(settings, "replay")
     try:
         opinions = await _opinions(store)
-        runs = [Run(s.detector, opinions, wish.start_ms) for s in (settings, other) if s is not None]
+        runs = [Run(_detection(s, opinions), wish.start_ms) for s in (settings, other) if s is not None]
         watched = await hosts_meant(store, wish.hosts)
-        lead = max(LEAST_LEAD_MS, *(round(s.detector.warmup_seconds * 1000) for s in (settings, other) if s))
+        lead = max(lead_ms, *(round(s.detector.warmup_seconds * 1000) for s in (settings, other) if s))
         began = time.monotonic()
         samples, host_days = await _run(store, runs, watched, wish, lead)
         after = runs[-1].episodes
@@ -103,25 +122,37 @@ async def _compared(settings: Settings, other: Settings | None, wish: Span) -> O
         await store.close()
 
 
-async def _run(store: Store, runs: Sequence[Run], watched: Sequence[Any], wish: Span, lead: int) -> tuple[int, float]:
-    """How many samples there were, and over how many days of hosts that have any."""
-    from services.history.stored import readings
+def _detection(settings: Settings, opinions: Opinions) -> Detection:
+    """As the service makes it."""
+    from services.detector.detection import Detection
+    from shared.models.channels import Channels
+    from shared.models.registry import models_dir
 
-    samples, counted_ms = 0, 0
-    show = _Progress(len(watched) * (wish.end_ms - wish.start_ms + lead))
-    for number, host in enumerate(watched):
-        first = last = None
-        async for piece in readings(store, host.host_id, max(0, wish.start_ms - lead), wish.end_ms):
-            for run in runs:
-                run.take(host, piece)
-            samples += len(piece)
-            if counted := [r.ts_ms for r in piece if r.ts_ms >= wish.start_ms]:
-                first, last = counted[0] if first is None else first, counted[-1]
-            done = (piece[-1].ts_ms if piece else wish.start_ms - lead) - (wish.start_ms - lead)
-            show(number * (wish.end_ms - wish.start_ms + lead) + done, host.name)
-        counted_ms += last - first if first is not None and last is not None else 0
+    frozen = Channels(models_dir(settings.data_dir), SystemClock(), settings.detector.max_hosts)
+    return Detection(settings.detector, opinions, frozen.score)
+
+
+async def _run(store: Store, runs: Sequence[Run], watched: Sequence[Host], wish: Span, lead: int) -> tuple[int, float]:
+    """How many samples there were, and over how many days of hosts that have any."""
+    from services.history.samples import samples
+
+    taken = 0
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    start = max(0, wish.start_ms - lead)
+    show = _Progress(wish.end_ms - start)
+    async for piece in samples(store, watched, start, wish.end_ms):
+        for run in runs:
+            run.take(piece)
+        taken += len(piece)
+        for sample in piece:
+            if sample.ts >= wish.start_ms:
+                first.setdefault(sample.host_id, sample.ts)
+                last[sample.host_id] = sample.ts
+        if piece:
+            show(piece[-1].ts - start, times.iso(piece[-1].ts // 1000 * 1000))
     show.end()
-    return samples, counted_ms / _DAY_MS
+    return taken, sum(last[host] - first[host] for host in first) / _DAY_MS
 
 
 async def _opinions(store: Store) -> Opinions:
@@ -170,12 +201,16 @@ def report(outcome: Outcome, before: str, after: str) -> str:
         f"{'':<26}{before[:18]:>20}{after[:18]:>20}",
         _row("anomalies", len(compared.before), len(compared.after)),
     ]
-    for severity in ("critical", "warning", "info"):
+    for severity in _SEVERITIES:
         counts = [sum(e.severity == severity for e in side) for side in (compared.before, compared.after)]
         lines.append(_row(f"  {severity}", *counts))
-    weekly = [f"{a_week(side, days):.1f}" if days >= _LEAST_DAYS else "-" for side in (compared.before, compared.after)]
-    lines += [_row("anomalies a host and week", *weekly), _row("gained", "", len(compared.gained))]
-    lines.append(_row("lost", "", len(compared.lost)))
+    for name, least in (("pages a host and week", ("critical", "warning")), ("anomalies a host and week", _SEVERITIES)):
+        some = [[e for e in side if e.severity in least] for side in (compared.before, compared.after)]
+        lines.append(_row(name, *(f"{a_week(side, days):.1f}" if days >= _LEAST_DAYS else "-" for side in some)))
+    lines += [_row("gained", "", len(compared.gained)), _row("lost", "", len(compared.lost))]
+    if kinds := by_finding(compared):
+        lines += ["", f"{'':<26}{before[:18]:>20}{after[:18]:>20}{'gained':>10}{'lost':>10}"]
+        lines += [f"{kind:<26}{b:>20}{a:>20}{g:>10}{gone:>10}" for kind, (b, a, g, gone) in kinds.items()]
     for name, episodes in (("gained", compared.gained), ("lost", compared.lost)):
         lines += ["", f"{name}:", *map(_line, episodes)] if episodes else []
     return "\n".join(lines)

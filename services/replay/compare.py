@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from services.replay.run import Episode
 
+NAMELESS = "unusual"
 NEAR_MS = 60_000
 """Episodes of a host that are no further apart are about the same thing."""
 
@@ -36,11 +38,21 @@ def compare(before: Sequence[Episode], after: Sequence[Episode]) -> Comparison:
 
 
 def _same(one: Episode, other: Episode) -> bool:
-    return one.host_id == other.host_id and _begins_before_end(one, other) and _begins_before_end(other, one)
+    # What has no name may be what the other has a name for.
+    about = one.finding == other.finding or NAMELESS in (one.finding, other.finding)
+    return about and one.host_id == other.host_id and _begins_before_end(one, other) and _begins_before_end(other, one)
 
 
 def _begins_before_end(one: Episode, other: Episode) -> bool:
     return other.ended_ms is None or one.started_ms <= other.ended_ms + NEAR_MS
+
+
+def by_finding(compared: Comparison) -> dict[str, tuple[int, int, int, int]]:
+    """Of each kind how many there were before and after, were gained and lost; the most frequent first."""
+    sides = (compared.before, compared.after, compared.gained, compared.lost)
+    counts = [Counter(e.finding for e in side) for side in sides]
+    kinds = sorted(counts[0] + counts[1], key=lambda kind: (-(counts[0] + counts[1])[kind], kind))
+    return {kind: (counts[0][kind], counts[1][kind], counts[2][kind], counts[3][kind]) for kind in kinds}
 
 
 def a_week(episodes: Sequence[Episode], host_days: float) -> float:

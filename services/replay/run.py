@@ -1,16 +1,13 @@
-"""A detector as it would have been: the same models, limits, opinions and judgement, over the past. Pure."""
+"""A detector as it would have been: the very same, over the past. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from services.detector.detection import Detection
-from services.detector.feedback import Opinions
-from services.detector.judge import Host
-from services.history.stored import Reading
-from shared.runtime.settings import DetectorSettings
 from shared.schemas.anomaly import Anomaly, Severity
+from shared.schemas.sample import HostSample
 
 _ORDER = ("info", "warning", "critical")
 
@@ -32,10 +29,11 @@ class Episode:
 class Run:
     """``counted_from``: what opens earlier only prepares the models."""
 
-    def __init__(self, settings: DetectorSettings, opinions: Opinions, counted_from_ms: int) -> None:
-        self._detection = Detection(settings, opinions)
+    def __init__(self, detection: Detection, counted_from_ms: int) -> None:
+        self._detection = detection
         self._counted_from_ms = counted_from_ms
         self._found: dict[str, Episode] = {}
+        self._second = 0
 
     @property
     def episodes(self) -> list[Episode]:
@@ -43,25 +41,26 @@ class Run:
         counted = (e for e in self._found.values() if e.started_ms >= self._counted_from_ms)
         return sorted(counted, key=lambda e: (e.started_ms, e.host_id))
 
-    def take(self, host: Host, readings: Iterable[Reading]) -> None:
-        for reading in readings:
-            judged = self._detection.observe(host, reading.ts_ms, reading.features)
-            for anomaly in judged[1] if judged else ():
+    def take(self, samples: Iterable[HostSample]) -> None:
+        """In order of time, of all hosts."""
+        for sample in samples:
+            judged = self._detection.observe(sample)
+            said = judged[1] if judged else []
+            if sample.ts // 1000 != self._second:
+                self._second = sample.ts // 1000
+                said += self._detection.sweep()
+            for anomaly in said:
                 self._told(anomaly)
 
     def _told(self, anomaly: Anomaly) -> None:
         known = self._found.get(anomaly.anomaly_id)
-        ended = anomaly.ended_at if anomaly.state == "close" else None
-        if known is None or anomaly.peak_score > known.peak_score:
-            known = Episode(
-                anomaly.host_id,
-                anomaly.host,
-                anomaly.started_at,
-                ended,
-                anomaly.finding,
-                anomaly.severity,
-                anomaly.peak_score,
-                anomaly.summary,
-            )
-        worse = max(known.severity, anomaly.severity, key=_ORDER.index)
-        self._found[anomaly.anomaly_id] = replace(known, ended_ms=ended, severity=worse)
+        self._found[anomaly.anomaly_id] = Episode(
+            anomaly.host_id,
+            anomaly.host,
+            anomaly.started_at,
+            anomaly.ended_at if anomaly.state == "close" else None,
+            anomaly.finding,
+            max(known.severity, anomaly.severity, key=_ORDER.index) if known else anomaly.severity,
+            anomaly.peak_score,
+            anomaly.summary,
+        )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from services.detector.features import WATCHED
 from services.history.stored import Reading
 from services.train.labelled import TrainError
-from shared.models.channels import FRESH
+from shared.models.channels import FRESH_MS
 from shared.models.frozen import MOST_FEATURES
 
 MOST_ROWS = 50_000
@@ -51,7 +51,7 @@ async def collected(pieces: AsyncIterable[Sequence[Reading]], start_ms: int, end
                     last[number] = reading.ts_ms, value
             if reading.ts_ms // step != taken:
                 taken = reading.ts_ms // step
-                oldest = reading.ts_ms - round(FRESH * 1000)
+                oldest = reading.ts_ms - FRESH_MS
                 ts.append(reading.ts_ms)
                 rows.append(np.array([value if seen >= oldest else np.nan for seen, value in last]))
     table = np.full((len(rows), len(at)), np.nan)

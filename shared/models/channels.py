@@ -16,37 +16,42 @@ from shared.runtime.clock import Clock
 
 LOOK_EVERY = 3.0  # seconds
 AGAIN_AFTER = 60.0  # seconds until a refused model is tried again
-FRESH = 900.0
-"""Seconds for which a metric's last value stands in: disks and the like are measured less often than CPU."""
+FRESH_MS = 900_000
+"""For so long a metric's last value stands in: disks and the like are measured less often than CPU."""
 
 
 class FrozenChannel:
-    """One host's readings against its frozen model."""
+    """One host's readings against its frozen model. Event time only."""
 
-    def __init__(self, model: Frozen, clock: Clock) -> None:
+    def __init__(self, model: Frozen) -> None:
         self._model = model
-        self._clock = clock
         self._at = {name: number for number, name in enumerate(model.features)}
         self._values = np.zeros(len(self._at))
+        self._last_ms = 0
+        self._forget()
+
+    def _forget(self) -> None:
         self._seen = [-math.inf] * len(self._at)
         self._whole_until = -math.inf
 
-    def score(self, features: Mapping[str, float]) -> float | None:
-        """0..1 is normal, above 1 is not. ``None`` where a metric of the model has no value, now or within ``FRESH``:
-        then the model does not fit the host, or not yet. Metrics that the model does not know are ignored.
+    def score(self, ts_ms: int, features: Mapping[str, float]) -> float | None:
+        """0..1 is normal, above 1 is not. ``None`` where a metric of the model has no value, now or within
+        ``FRESH_MS``: then the model does not fit the host, or not yet. Metrics that it does not know are ignored.
         """
-        now = self._clock.monotonic()
+        if ts_ms < self._last_ms:
+            self._forget()  # the host's clock was set back
+        self._last_ms = ts_ms
         at, values, seen = self._at, self._values, self._seen
         for name, value in features.items():
             number = at.get(name)
             if number is not None:
                 values[number] = value
-                seen[number] = now
-        if now > self._whole_until:
+                seen[number] = ts_ms
+        if ts_ms > self._whole_until:
             oldest = min(seen)
-            if now - oldest > FRESH:
+            if ts_ms - oldest > FRESH_MS:
                 return None
-            self._whole_until = oldest + FRESH
+            self._whole_until = oldest + FRESH_MS
         score = self._model.score(values)
         return None if math.isnan(score) else score
 
@@ -66,7 +71,7 @@ class _Host:
 
 class Channels:
     """Every host's channel, from the models in ``directory``; a model put into use there is taken up within
-    ``LOOK_EVERY``. The ``most`` hosts heard of last are remembered.
+    ``LOOK_EVERY``, the clock's only use. The ``most`` hosts heard of last are remembered.
     """
 
     def __init__(self, directory: Path, clock: Clock, most: int = 10_000) -> None:
@@ -79,7 +84,7 @@ class Channels:
         self._generation = 0
         self._looked = -LOOK_EVERY
 
-    def score(self, host_id: str, features: Mapping[str, float]) -> float | None:
+    def score(self, host_id: str, ts_ms: int, features: Mapping[str, float]) -> float | None:
         """0..1 is normal, above 1 is not; ``None`` where the host has no model in use, or none that fits."""
         now = self._clock.monotonic()
         if now - self._looked >= LOOK_EVERY:
@@ -91,7 +96,7 @@ class Channels:
             self._hosts.move_to_end(host_id)
         if host.generation != self._generation or (host.holder.refused and now - host.looked >= AGAIN_AFTER):
             self._refresh(host, now)
-        return host.channel.score(features) if host.channel else None
+        return host.channel.score(ts_ms, features) if host.channel else None
 
     def _look(self, now: float) -> None:
         self._looked = now
@@ -116,4 +121,4 @@ class Channels:
         host.holder.refresh()
         if host.holder.value is not host.model:
             host.model = host.holder.value
-            host.channel = FrozenChannel(host.model, self._clock) if host.model else None
+            host.channel = FrozenChannel(host.model) if host.model else None

@@ -1,6 +1,7 @@
 """Models on disk: ``<kind>/<name>/<version>/`` with a card and an ``.npz``; ``<name>/current`` says which is in use.
 
-A version is written whole or not at all, and never changed. Whoever writes holds the kind's lock; whoever reads needs
+A version is written whole or not at all, and never changed; its number is never given again, ``<name>/newest`` sees
+to that. Whoever writes holds the kind's lock; whoever reads needs
 none. ``<kind>/.changed`` is replaced after every change, so that readers need to look at one file only.
 """
 
@@ -8,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import re
 import shutil
 import tempfile
@@ -24,9 +24,10 @@ from shared.models import arrays as npz
 from shared.models import card as cards
 from shared.models.arrays import Arrays, ModelError
 from shared.models.card import Card, Kind
+from shared.runtime import whole_file
 
 KEPT = 5
-_CARD, _ARRAYS, _CURRENT, CHANGED = "card.json", "model.npz", "current", ".changed"
+_CARD, _ARRAYS, _CURRENT, _NEWEST, CHANGED = "card.json", "model.npz", "current", "newest", ".changed"
 _LONGEST_NAME = 240
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 
@@ -67,12 +68,13 @@ def add(directory: Path, card: Card, arrays: Arrays, *, use: bool, keep: int = K
             shutil.rmtree(left)
         versions = _versions(home)
         new = Path(tempfile.mkdtemp(prefix=".new-", dir=home))
-        kept = write(new, card, max(versions, default=0) + 1, arrays)
+        kept = write(new, card, max(_newest(home), *versions, 0) + 1, arrays)
+        whole_file.replace(home / _NEWEST, f"{kept.version}\n".encode())
         new.chmod(0o755)
         new.rename(home / str(kept.version))
-        _sync(home)
+        whole_file.sync(home)
         if use:
-            _replace(home / _CURRENT, f"{kept.version}\n")
+            whole_file.replace(home / _CURRENT, f"{kept.version}\n".encode())
         with suppress(ModelError):  # who cannot say what is in use uses none of them
             versions = [v for v in versions if v != current(directory, card.kind, card.name)]
         for version in versions[: max(0, len(versions) + 1 - max(1, keep))]:
@@ -87,8 +89,8 @@ def write(home: Path, card: Card, version: int, arrays: Arrays) -> Card:
         raise ModelError(f"the model is too large: {len(data)} bytes")
     kept = msgspec.structs.replace(card, version=version, size=len(data), sha256=hashlib.sha256(data).hexdigest())
     home.mkdir(parents=True, exist_ok=True)
-    _write(home / _ARRAYS, data)
-    _write(home / _CARD, cards.written(kept))
+    whole_file.write(home / _ARRAYS, data)
+    whole_file.write(home / _CARD, cards.written(kept))
     return kept
 
 
@@ -145,13 +147,13 @@ def use(directory: Path, kind: Kind, name: str, version: int | None) -> None:
     if version is not None:
         load(directory, kind, name, version)
     home = place(directory, kind, name)
-    if not home.is_dir():
+    if not _versions(home):
         raise ModelError(f"there is no model {kind} {name}")
     with _changing(directory, kind):
         if version is None:
             (home / _CURRENT).unlink(missing_ok=True)
         else:
-            _replace(home / _CURRENT, f"{version}\n")
+            whole_file.replace(home / _CURRENT, f"{version}\n".encode())
 
 
 def remove(directory: Path, kind: Kind, name: str, version: int) -> None:
@@ -163,14 +165,12 @@ def remove(directory: Path, kind: Kind, name: str, version: int) -> None:
         raise ModelError(f"{kind} {name} {version} is in use; put another into use first, or none")
     with _changing(directory, kind):
         shutil.rmtree(home / str(version))
-        if not _versions(home):
-            shutil.rmtree(home)
 
 
 def names(directory: Path, kind: Kind) -> list[str]:
     """Raises ``ModelError`` where the directory is there and cannot be read."""
     try:
-        return sorted(unquote(entry.name) for entry in (directory / kind).iterdir() if entry.is_dir())
+        return sorted(unquote(entry.name) for entry in (directory / kind).iterdir() if _versions(entry))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as problem:
@@ -197,8 +197,17 @@ def listed(directory: Path) -> Iterator[Listed]:
 def _versions(home: Path) -> list[int]:
     try:
         return sorted(int(entry.name) for entry in home.iterdir() if _VERSION.fullmatch(entry.name) and entry.is_dir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _newest(home: Path) -> int:
+    """The highest number that was ever given here; 0 where nobody knows."""
+    try:
+        text = (home / _NEWEST).read_bytes()[:32].decode("ascii", "replace").strip()
+    except OSError:
+        return 0
+    return int(text) if _VERSION.fullmatch(text) else 0
 
 
 def _bytes(file: Path, most: int) -> bytes:
@@ -209,32 +218,6 @@ def _bytes(file: Path, most: int) -> bytes:
             return handle.read(most + 1)
     except OSError as problem:
         raise ModelError(f"{file.name} cannot be read: {problem.strerror}") from None
-
-
-def _write(file: Path, data: bytes) -> None:
-    with file.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def _replace(file: Path, text: str) -> None:
-    handle, path = tempfile.mkstemp(prefix=".write-", dir=file.parent)
-    with os.fdopen(handle, "w", encoding="ascii") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    Path(path).chmod(0o644)
-    Path(path).replace(file)
-    _sync(file.parent)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -248,6 +231,6 @@ def _changing(directory: Path, kind: Kind) -> Iterator[None]:
             try:
                 yield
             finally:
-                _replace(home / CHANGED, "")
+                whole_file.replace(home / CHANGED, b"")
     except OSError as problem:
         raise ModelError(f"cannot write to {home}: {problem.strerror}") from None

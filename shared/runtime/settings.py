@@ -239,6 +239,9 @@ class DetectorSettings(Section):
     max_hosts: Annotated[int, Field(ge=1)] = Field(
         10_000, description="hosts remembered; the longest silent is forgotten first"
     )
+    forget_days: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="days of silence, by the events' own time, after which what was learned of a host is removed"
+    )
 
 
 class AlerterSettings(Section):

@@ -51,7 +51,9 @@ class Meant(Wire):
 
 
 class Feedback(Event):
-    """``id`` is the anomaly's ``anomaly_id``; ``metrics`` are those that made it one."""
+    """``id`` is the anomaly's ``anomaly_id``; ``metrics`` are those that made it one, ``finding`` and ``labels`` its
+    own.
+    """
 
     kind: Literal["feedback"] = "feedback"
     id: Annotated[str, Field(min_length=1, max_length=128)]
@@ -60,6 +62,8 @@ class Feedback(Event):
     author: Name
     note: Annotated[str, Field(max_length=4096)] = ""
     metrics: Annotated[list[Meant], Field(max_length=32)] = []
+    finding: Annotated[str, Field(max_length=64)] = ""
+    labels: Annotated[dict[str, str], Field(max_length=128)] = {}
 
 
 def key_of(event: Silence | Acknowledgement | Feedback) -> str:

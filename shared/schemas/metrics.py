@@ -195,6 +195,15 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("temperature.celsius", "degrees Celsius", "temperature", "temperatures", "celsius", 1, "sensor"),
     Metric("host.score", "score", "anomaly score: 0..1 normal, above 1 anomalous", "score", "score", 3, important=True),
+    Metric(
+        "host.metric_score",
+        "score",
+        "score of one metric of a host, where it is 0.5 or more",
+        "score",
+        "score",
+        3,
+        "metric",
+    ),
 )
 
 BY_NAME: dict[str, Metric] = {m.name: m for m in CATALOGUE}

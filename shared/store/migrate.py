@@ -49,6 +49,7 @@ RETENTION = {
     "agent_drops": ("hour", _RAW),
     "completeness": ("hour", "hour_days"),
     "scores": ("ts", "event_days"),
+    "metric_scores": ("ts", _RAW),
     "anomalies": ("started_at", "event_days"),
     "alerts": ("started_at", "event_days"),
     "alert_events": ("ts", "event_days"),

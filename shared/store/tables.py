@@ -31,7 +31,8 @@ class Column:
 
 def _column(m: Metric) -> Column:
     if m.section == "score":
-        return Column(m.name, "scores", "score", 1000, None, None, m.important)
+        table = "metric_scores" if m.label else "scores"
+        return Column(m.name, table, "score", 1000, m.label, None, m.important)
     if m.label is None:
         name = m.name.replace(".", "_")
         return Column(m.name, "samples", name, 10**m.decimals, None, SECTION_BITS[m.section], m.important)

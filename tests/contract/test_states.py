@@ -69,6 +69,17 @@ async def test_the_newest_state_of_each_host_is_found_in_its_partition(bus: Test
             assert {s.offset for some in found.values() for s in some if isinstance(s, Saved)} == {0 if of_disk else 2}
 
 
+async def test_what_is_forgotten_is_found_no_more(bus: TestBus, tmp_path: Path) -> None:
+    topic = await bus.topic(1, compacted=True)
+    async with publishing(bus) as out:
+        for states in (TopicStates(bus.settings.kafka, out, topic), FileStates(tmp_path)):
+            for host in HOSTS:
+                await states.save(0, Saved(host, 1, b"knowledge"))
+            for _ in range(2):
+                await states.forget(0, HOSTS[0])
+            assert {s.host_id for s in await states.load(0) if isinstance(s, Saved)} == set(HOSTS[1:])
+
+
 @pytest.mark.parametrize("poison", [b"no zstd", b"\x28\xb5\x2f\xfd", b"\x80\x04\x95."])
 async def test_a_state_that_cannot_be_read_costs_its_host_only(bus: TestBus, poison: bytes) -> None:
     topic = await bus.topic(1, compacted=True)
@@ -97,6 +108,8 @@ class Run:
             self.clock,
             max_hosts=100,
             max_future_ms=600_000,
+            forget_ms=30 * 86_400_000,
+            mine=lambda: {0},
         )
 
     async def _past(self, partition: int, first: int, end: int) -> AsyncIterator[Sequence[Message]]:

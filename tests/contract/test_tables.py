@@ -58,13 +58,14 @@ async def test_every_metric_comes_back_as_it_was_sent(store: Store) -> None:
     sample = host_sample()
     await store.insert_lines("landing_metrics", encode(sample))
     score = {"kind": "score", "event_id": "s", "ts": T0, "host_id": "h", "host": "h", "score": 0.731}
+    score["metrics"] = {"disk.percent{/srv}": 0.731}
     await store.insert_lines("landing_anomalies", encode(score))
     for column in COLUMNS.values():
         order = f"ORDER BY {column.label}" if column.label else ""
         ((stored,),) = await store.query(
             f"SELECT {column.column} / {column.factor} FROM {column.table} {order} LIMIT 1"
         )
-        sent = 0.731 if column.table == "scores" else value_in(sample, column)
+        sent = 0.731 if column.table in ("scores", "metric_scores") else value_in(sample, column)
         assert stored == pytest.approx(sent, abs=0.5000001 / column.factor), column
 
 
@@ -93,6 +94,7 @@ async def test_the_rollups_know_every_metric(store: Store) -> None:
     sample = host_sample(gpus={"devices": [{**host_sample()["gpus"]["devices"][0]}]})
     await store.insert_lines("landing_metrics", encode(sample))
     score = {"kind": "score", "event_id": "s", "ts": T0, "host_id": sample["host_id"], "host": "h", "score": 0.731}
+    score["metrics"] = {"cpu.percent": 0.6, "disk.percent{/srv}": 0.731}
     await store.insert_lines("landing_anomalies", encode(score))
     for base in ("samples", "scores"):
         for statement in statements(base, "rollup_1m"):
@@ -107,12 +109,16 @@ async def test_the_rollups_know_every_metric(store: Store) -> None:
     }
     assert set(rolled_up) == set(COLUMNS) | {"host.samples"}
     for column in COLUMNS.values():
-        if column.table not in ("scores", "temperatures"):
+        if column.table not in ("scores", "metric_scores", "temperatures"):
             count, *figures = rolled_up[column.metric]
             sent = pytest.approx(value_in(sample, column), abs=0.5000001 / column.factor)
             assert count == 1 and figures == [sent] * 4, column
     ((count, p50, p99),) = await store.query("SELECT count, p50, p99 FROM rollup_1m WHERE metric = 'cpu.percent'")
     assert (count, p50, p99) == (1, pytest.approx(23.4), pytest.approx(23.4))
+    assert await store.query("SELECT label, last FROM rollup_1m WHERE metric = 'host.metric_score' ORDER BY label") == [
+        ("cpu.percent", 0.6),
+        ("disk.percent{/srv}", 0.731),
+    ]
 
 
 async def test_the_views_for_people_show_real_units_and_every_repeat_once(store: Store) -> None:

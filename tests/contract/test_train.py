@@ -174,14 +174,18 @@ async def test_a_quiet_stretch_becomes_a_channel_of_the_host(
     rng = random.Random(1)
     channels = Channels(registry.models_dir(fresh_store.data_dir), ManualClock())
     live = [
-        channels.score("h1", features(Decoder(HostSample).line(json.dumps(sample(m, cpu, rng)).encode())))
+        channels.score(
+            "h1", T0 + m * 60_000, features(Decoder(HostSample).line(json.dumps(sample(m, cpu, rng)).encode()))
+        )
         for m, cpu in [*((m, 20.0) for m in range(60)), (60, 95.0)]
     ]
     quiet = [score for score in live[:-1] if score is not None]
     assert len(quiet) == 60 and sum(score > 1 for score in quiet) <= 3
     assert live[-1] is not None and live[-1] > 1.3 * max(quiet)
-    assert channels.score("h1", {"memory.percent": 99.0}) is not None, "what is not in this event was in the last"
-    assert channels.score("h2", features(Decoder(HostSample).line(json.dumps(host_sample()).encode()))) is None
+    assert channels.score("h1", T0 + 61 * 60_000, {"memory.percent": 99.0}) is not None, (
+        "what is not in this event was in the last"
+    )
+    assert channels.score("h2", T0, features(Decoder(HostSample).line(json.dumps(host_sample()).encode()))) is None
 
 
 async def test_a_host_with_too_little_history_costs_only_itself(

@@ -54,6 +54,8 @@ async def give_feedback(ask: Ask) -> Response:
         author=ask.principal.shown,
         note=saying.note,
         metrics=[_meant(c) for c in of["contributions"][:MOST_METRICS]],
+        finding=of["finding"],
+        labels=of["labels"],
     )
     await ask.deps.decisions.tell(event)
     return ok(_shape(event.model_dump()), ask.language)
@@ -137,8 +139,8 @@ ROUTES = [
         example=_SAID,
         body=Saying,
         body_example={"verdict": "normal", "note": "the nightly backup"},
-        description="The detector takes it up within seconds, for this host and these metrics: `normal` keeps it quiet "
-        "while they stay where they were, `real` makes it louder. The newest saying about an anomaly counts.",
+        description="The detector takes it up within seconds, for this host, this finding and these metrics: `normal` "
+        "keeps it quiet while they stay where they were, `real` makes it louder. The newest saying counts.",
         refusals=(404, 503),
     ),
     Route(

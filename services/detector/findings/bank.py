@@ -72,6 +72,12 @@ class Findings:
     def knows(self, host_id: str) -> bool:
         return host_id in self._hosts
 
+    def forget(self, host_id: str) -> None:
+        host = self._hosts.pop(host_id, None)
+        if host:
+            self._groups.leave(host_id, host.member)
+            self._open.discard(host_id)
+
     def state(self, host_id: str) -> bytes:
         """All that is remembered of the host. Raises ``KeyError`` for one that is not known."""
         host = msgspec.msgpack.encode(self._hosts[host_id], enc_hook=_plain)

@@ -10,7 +10,7 @@ import msgspec
 
 from services.detector.findings.growth import Forecast, Growth, Limits
 from services.detector.findings.hold import Hold
-from services.detector.findings.port import MAX_OF_A_KIND, RECOVERED, Sighting, Watching, share
+from services.detector.findings.port import MAX_OF_A_KIND, RECOVERED, Sighting, Watching, each, share
 from services.detector.findings.words import between, number, size, span
 from shared.schemas.anomaly import Contribution, Severity
 from shared.schemas.sample import Disk, HostSample
@@ -64,14 +64,9 @@ class DiskFilling(Watching):
             return self.held
         held: list[Sighting] = []
         there = [d for d in sample.disks if not d.read_only and d.used + d.free > 0][:MAX_OF_A_KIND]
-        for disk in there:
-            mount = self.mounts.get(disk.mountpoint)
-            if mount is None:
-                mount = self.mounts[disk.mountpoint] = _Mount()
+        for disk, mount in each(self.mounts, {d.mountpoint: d for d in there}, _Mount):
             held += self._full(ts_ms, sample.host, disk, mount)
             held += self._filling(ts_ms, sample.host, disk, mount)
-        if len(self.mounts) > len(there):
-            self.mounts = {d.mountpoint: self.mounts[d.mountpoint] for d in there}
         self.held = tuple(held)
         return self.held
 

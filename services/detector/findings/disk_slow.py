@@ -9,7 +9,7 @@ from typing import ClassVar
 import msgspec
 
 from services.detector.findings.hold import Hold
-from services.detector.findings.port import MAX_OF_A_KIND, RECOVERED, Sighting, Watching, share
+from services.detector.findings.port import MAX_OF_A_KIND, RECOVERED, Sighting, Watching, each, share
 from services.detector.findings.smooth import Smooth
 from services.detector.findings.words import number, size
 from shared.schemas.sample import DiskIo, HostSample
@@ -46,11 +46,8 @@ class DiskSlow(Watching):
         if sample.disk_io is None:
             return self.held
         held = []
-        there = sample.disk_io[:MAX_OF_A_KIND]
-        for io in there:
-            device = self.devices.get(io.device)
-            if device is None:
-                device = self.devices[io.device] = _Device()
+        there = {io.device: io for io in sample.disk_io[:MAX_OF_A_KIND]}
+        for io, device in each(self.devices, there, _Device):
             wait = device.wait.step(ts_ms, io.await_ms, T.smooth_ms)
             busy = device.busy.step(ts_ms, io.utilization_percent, T.smooth_ms)
             if device.hold.step(
@@ -64,8 +61,6 @@ class DiskSlow(Watching):
                 held.append(_said(sample.host, io, device))
             else:
                 device.critical = False
-        if len(self.devices) > len(there):
-            self.devices = {io.device: self.devices[io.device] for io in there}
         self.ended = RECOVERED
         self.held = tuple(held)
         return self.held

@@ -11,7 +11,7 @@ import msgspec
 from services.detector.findings.disk_filling import severity
 from services.detector.findings.growth import Forecast, Growth, Limits
 from services.detector.findings.hold import Hold
-from services.detector.findings.port import MAX_OF_A_KIND, RECOVERED, Sighting, Watching, share
+from services.detector.findings.port import MAX_OF_A_KIND, RECOVERED, Sighting, Watching, each, share
 from services.detector.findings.words import between, number, span
 from shared.schemas.anomaly import Severity
 from shared.schemas.sample import Disk, HostSample
@@ -57,13 +57,8 @@ class InodeExhaustion(Watching):
         if sample.disks is None:
             return self.held
         there = [d for d in sample.disks if not d.read_only and d.inodes_total > 0][:MAX_OF_A_KIND]
-        for disk in there:
-            mount = self.mounts.get(disk.mountpoint)
-            if mount is None:
-                mount = self.mounts[disk.mountpoint] = _Mount()
+        for disk, mount in each(self.mounts, {d.mountpoint: d for d in there}, _Mount):
             self._step(ts_ms, sample.host, disk, mount)
-        if len(self.mounts) > len(there):
-            self.mounts = {d.mountpoint: self.mounts[d.mountpoint] for d in there}
         self.ended = RECOVERED
         self.held = tuple(m.told for m in self.mounts.values() if m.told)
         return self.held

@@ -99,9 +99,10 @@ class MemoryLeak(Watching):
                 self.told = self._host(sample.host, ts_ms, memory, forecast)
         else:
             self.told = None
-        # One leak is told once: of the process where that was seen first, else of the host and who grew most.
+        # One leak is told once: of the process where that was seen first, else of the host and who grew most. When the
+        # process is gone, the host's is told only if memory still grows.
         of_processes = tuple(p.told for p in self.processes.values() if p.told)
-        host_first = self.told and (not of_processes or any(s.labels == {} for s in self.held))
+        host_first = any(s.labels == {} for s in self.held) or (forecast is not None and not of_processes)
         self.held = (self.told,) if self.told and host_first else of_processes
         self.ended = RECOVERED
         return self.held

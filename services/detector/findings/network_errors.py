@@ -10,7 +10,7 @@ import msgspec
 
 from services.detector.findings.hold import Hold
 from services.detector.findings.network_traffic import physical
-from services.detector.findings.port import RECOVERED, Sighting, Watching, share
+from services.detector.findings.port import RECOVERED, Sighting, Watching, each, share
 from services.detector.findings.smooth import Smooth
 from services.detector.findings.words import number
 from shared.schemas.sample import HostSample, NetworkInterface
@@ -48,11 +48,8 @@ class NetworkErrors(Watching):
         if sample.network is None:
             return self.held
         held = []
-        there = physical(sample.network, T.interfaces)
-        for interface in there:
-            card = self.cards.get(interface.interface)
-            if card is None:
-                card = self.cards[interface.interface] = _Card()
+        there = {i.interface: i for i in physical(sample.network, T.interfaces)}
+        for interface, card in each(self.cards, there, _Card):
             now = interface.errors_per_s + interface.drops_per_s
             if not now and card.hold.since_ms < 0:
                 card.lost.value, card.lost.last_ms = 0.0, ts_ms
@@ -72,8 +69,6 @@ class NetworkErrors(Watching):
                 held.append(_said(sample.host, interface, card, ratio))
             else:
                 card.critical = False
-        if len(self.cards) > len(there):
-            self.cards = {i.interface: self.cards[i.interface] for i in there}
         self.ended = RECOVERED
         self.held = tuple(held)
         return self.held

@@ -12,7 +12,7 @@ import msgspec
 from services.detector.features import is_virtual
 from services.detector.findings.hold import Hold
 from services.detector.findings.level import Level, Minute
-from services.detector.findings.port import BECAME_NORMAL, RECOVERED, Sighting, Watching, share
+from services.detector.findings.port import BECAME_NORMAL, RECOVERED, Sighting, Watching, each, share
 from services.detector.findings.smooth import Smooth
 from services.detector.findings.words import size, span
 from shared.schemas.sample import HostSample, NetworkInterface
@@ -73,12 +73,9 @@ class NetworkTraffic(Watching):
     def observe(self, ts_ms: int, sample: HostSample) -> Sequence[Sighting]:
         if sample.network is None:
             return self.held
-        there = physical(sample.network, T.interfaces)
-        news = False
-        for interface in there:
-            card = self.cards.get(interface.interface)
-            if card is None:
-                card = self.cards[interface.interface] = _Card()
+        there = {i.interface: i for i in physical(sample.network, T.interfaces)}
+        news = any(name not in there for name in self.cards)
+        for interface, card in each(self.cards, there, _Card):
             received, sent = card.ways
             # Not `or`: both must see the reading.
             ended = [
@@ -88,9 +85,6 @@ class NetworkTraffic(Watching):
             if any(ended):
                 card.told = tuple(_said(ts_ms, sample.host, interface, card))
                 news = True
-        if len(self.cards) > len(there):
-            self.cards = {i.interface: self.cards[i.interface] for i in there}
-            news = True
         if news:
             self.held = tuple(s for card in self.cards.values() for s in card.told)
         return self.held

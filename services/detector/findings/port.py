@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
 
@@ -14,6 +14,9 @@ MAX_OF_A_KIND = 8
 """Mounts, devices, sensors a watcher remembers at most; which they are does not change while they are there."""
 RECOVERED = "recovered"
 BECAME_NORMAL = "became normal"
+
+E = TypeVar("E")
+P = TypeVar("P")
 
 
 class Sighting(msgspec.Struct, frozen=True):
@@ -55,6 +58,18 @@ class Watching(msgspec.Struct):
     ended: str = RECOVERED
     held: tuple[Sighting, ...] = ()
     heard_ms: int = -1
+
+
+def each(known: dict[str, P], there: Mapping[str, E], begin: Callable[[], P]) -> Iterator[tuple[E, P]]:
+    """Every part of the host that is there, with what is remembered of it; what is gone is forgotten at the end."""
+    for name, entry in there.items():
+        part = known.get(name)
+        if part is None:
+            part = known[name] = begin()
+        yield entry, part
+    if len(known) > len(there):
+        for name in [n for n in known if n not in there]:
+            del known[name]
 
 
 def share(metric: str, value: float, low: float, high: float, labels: dict[str, str] | None = None) -> Contribution:

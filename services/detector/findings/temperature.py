@@ -10,7 +10,7 @@ import msgspec
 
 from services.detector.findings.hold import Hold
 from services.detector.findings.level import DAY_MS, Minute
-from services.detector.findings.port import MAX_OF_A_KIND, RECOVERED, Sighting, Watching, share
+from services.detector.findings.port import MAX_OF_A_KIND, RECOVERED, Sighting, Watching, each, share
 from services.detector.findings.words import number
 from shared.schemas.sample import HostSample, Temperature
 
@@ -52,11 +52,8 @@ class TooHot(Watching):
         if sample.temperatures is None:
             return self.held
         held = []
-        there = {f"{t.sensor}/{t.label}": t for t in sample.temperatures[:MAX_OF_A_KIND]}
-        for name, reading in there.items():
-            sensor = self.sensors.get(name)
-            if sensor is None:
-                sensor = self.sensors[name] = _Sensor(first_ms=ts_ms)
+        there = {_name(t): t for t in sample.temperatures[:MAX_OF_A_KIND]}
+        for reading, sensor in each(self.sensors, there, lambda: _Sensor(first_ms=ts_ms)):
             limit = _limit(ts_ms, reading, sensor)
             celsius = reading.celsius
             if limit is not None:
@@ -70,15 +67,17 @@ class TooHot(Watching):
             ):
                 critical = _believed(reading.critical)
                 sensor.critical = sensor.critical or (critical is not None and celsius >= critical - T.near)
-                held.append(_said(sample.host, name, reading, sensor))
+                held.append(_said(sample.host, reading, sensor))
             else:
                 sensor.critical = False
             _learn(ts_ms, sensor, celsius)
-        if len(self.sensors) > len(there):
-            self.sensors = {name: self.sensors[name] for name in there}
         self.ended = RECOVERED
         self.held = tuple(held)
         return self.held
+
+
+def _name(reading: Temperature) -> str:
+    return f"{reading.sensor}/{reading.label}"
 
 
 def _believed(limit: float | None) -> float | None:
@@ -103,7 +102,8 @@ def _learn(ts_ms: int, sensor: _Sensor, celsius: float) -> None:
         sensor.warmest, sensor.learned_ms = max(mean, faded if sensor.learned_ms >= 0 else mean), ts_ms
 
 
-def _said(host: str, name: str, reading: Temperature, sensor: _Sensor) -> Sighting:
+def _said(host: str, reading: Temperature, sensor: _Sensor) -> Sighting:
+    name = _name(reading)
     limit = sensor.limit
     evidence = {"now": f"{number(reading.celsius)} °C", "opens at": f"{number(limit)} °C"}
     if reading.critical is not None:

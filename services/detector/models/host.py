@@ -80,6 +80,11 @@ class HostModel:
         band = self.bands[name]
         return band.unit((told - FAR) * band.noise)
 
+    def value(self, name: str) -> float | None:
+        """As last heard; ``None`` of a metric nobody knows."""
+        band = self.bands.get(name)
+        return band.value if band else None
+
     def page(self, score: float) -> bool:
         """Whether the budget has room for this score of the last reading."""
         return self.paging.decide(self._step_ms / 1000, score)

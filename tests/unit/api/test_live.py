@@ -137,7 +137,7 @@ def test_the_default_host_is_our_own_machine_while_it_reports() -> None:
 def test_every_metric_of_the_catalogue_can_be_read_from_memory() -> None:
     live = Live()
     host, _ = hear(live)
-    host.score = 0.5
+    host.scored(T0, 0.5, {"cpu.percent": 0.7})
     for metric in CATALOGUE:
         found = list(metric_values.READERS[metric.name](host))
         assert found, metric.name
@@ -181,7 +181,7 @@ def test_the_top_is_what_sorting_everything_would_give(
 
 def test_every_metric_can_be_ranked_and_who_lacks_it_has_no_place() -> None:
     live = Live()
-    hear(live, host_id="full")[0].score = 0.5
+    hear(live, host_id="full")[0].scored(T0, 0.5, {"cpu.percent": 0.7})
     bare, _ = hear(live, host_id="bare")
     bare.sections.clear()
     hot = SimpleNamespace(id=0, load=1.0, memory_total=1.0, memory_used=1.0, memory_util=1.0, temperature=50.0)

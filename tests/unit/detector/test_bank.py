@@ -115,7 +115,7 @@ def test_several_metrics_that_are_each_a_bit_off_add_up() -> None:
 
 def test_a_frozen_model_takes_part_within_bounds() -> None:
     def last(frozen: float | None) -> float:
-        it = Bank(warmup_seconds=60, max_hosts=1, pages_per_week=2, frozen=lambda host, features: frozen)
+        it = Bank(warmup_seconds=60, max_hosts=1, pages_per_week=2, frozen=lambda host, ts, features: frozen)
         for minute in range(500):  # the core speaks after six hours
             # A fall of them all: no single one of these is worth a word when it falls.
             reading = {f"x.percent{{{n}}}": 60.0 + minute * n % 5 - 12 * (minute > 498) for n in range(20)}

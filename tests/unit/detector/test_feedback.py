@@ -11,7 +11,7 @@ from services.detector.calibration import HIGHEST
 from services.detector.feedback import MOST_A_HOST, QUIET, REAL, Opinions
 from services.detector.listening import Listening
 from shared.bus.port import Message
-from shared.schemas.anomaly import Contribution
+from shared.schemas.anomaly import Anomaly, Contribution
 from shared.schemas.codec import encode
 from shared.schemas.control import Feedback, Meant
 from shared.schemas.topics import CONTROL
@@ -132,3 +132,44 @@ def test_from_the_topic_others_decisions_and_nonsense_pass_by_and_no_value_takes
     assert len(opinions) == 1
     comes("feedback:a1", None)
     assert len(opinions) == 0
+
+
+def finding(name: str, *parts: Contribution, host: str = "h1", **labels: str) -> Anomaly:
+    return Anomaly(
+        event_id="e",
+        ts=1,
+        anomaly_id="n",
+        host_id=host,
+        host=host,
+        labels={"role": "web", **labels},
+        state="open",
+        finding=name,
+        score=2,
+        peak_score=2,
+        started_at=1,
+        contributions=list(parts),
+    )
+
+
+def test_a_named_finding_is_known_again_by_its_name_its_part_and_its_value() -> None:
+    opinions = Opinions()
+    of_finding = {"finding": "disk_slow", "labels": {"role": "db", "device": "sda", "pid": "7"}}
+    opinions.take(said("normal", BACKUP).model_copy(update=of_finding))
+    host = {"role": "web"}
+    assert opinions.of_finding(finding("disk_slow", reading(80), device="sda", pid="9"), host) == "normal"
+    for other in (
+        finding("disk_slow", reading(500), device="sda"),
+        finding("disk_slow", reading(80), device="sdb"),
+        finding("disk_full", reading(80), device="sda"),
+        finding("disk_slow", reading(80), device="sda", host="h2"),
+    ):
+        assert opinions.of_finding(other, host) is None
+    opinions.take(said("real", BACKUP, id="a2", ts=2000).model_copy(update=of_finding))
+    assert opinions.of_finding(finding("disk_slow", reading(80), device="sda"), host) == "real", "the newest holds"
+
+
+def test_a_finding_without_metrics_is_known_by_name_and_part() -> None:
+    opinions = Opinions()
+    opinions.take(said("normal").model_copy(update={"finding": "process_crash", "labels": {"process": "cron-job"}}))
+    assert opinions.of_finding(finding("process_crash", process="cron-job"), {"role": "web"}) == "normal"
+    assert opinions.of_finding(finding("process_crash", process="nginx"), {"role": "web"}) is None

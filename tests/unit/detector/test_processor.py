@@ -45,6 +45,7 @@ class Wire:
         return [line for line in lines if line["kind"] == kind]
 
 
+DAY = 86_400
 QUICK = DetectorSettings(warmup_seconds=10, open_after=3, close_after=5, max_hosts=100)
 
 
@@ -67,12 +68,14 @@ def processor(wire: Wire, tmp_path: Path, clock: ManualClock | None = None) -> P
         clock or ManualClock(T0 + 86_400_000),
         max_hosts=100,
         max_future_ms=600_000,
+        forget_ms=30 * DAY * 1000,
+        mine=lambda: {0, 5},
     )
 
 
-def message(*samples: dict[str, Any]) -> Message:
+def message(*samples: dict[str, Any], offset: int = 0) -> Message:
     value = b"\n".join(json.dumps(s).encode() for s in samples)
-    return Message(METRICS.name, 0, 0, b"key", value, T0)
+    return Message(METRICS.name, 0, offset, b"key", value, T0)
 
 
 def sample(second: int, cpu: float = 3.0, host: str = "host-1", **more: Any) -> dict[str, Any]:
@@ -135,10 +138,60 @@ async def test_an_episode_is_kept_before_it_is_told(tmp_path: Path) -> None:
         await it.handle(opening)
     assert kept(tmp_path) == 1
 
-    later = Wire()  # the first was killed there; what it had not told is told as long as it lasts
-    another = processor(later, tmp_path)
-    await another.handle([message(*(sample(n, cpu=99.0) for n in range(40, 80)), *(sample(n) for n in range(80, 90)))])
-    assert [e["state"] for e in later.events("anomaly")] == ["update", "close"]
+    for expected in (["open", "update", "close"], []):  # the first was killed there; who goes on tells it, once
+        later = Wire()
+        another = processor(later, tmp_path)
+        await another.handle(
+            [message(*(sample(n, cpu=99.0) for n in range(40, 80)), *(sample(n) for n in range(80, 90)))]
+        )
+        assert [e["state"] for e in later.events("anomaly")] == expected
+        scored = [e["event_id"] for e in later.events("score")]
+        assert scored == ([f"host-1-{n}" for n in range(30, 90)] if expected else []), "and its scores"
+
+
+async def test_what_could_not_be_told_before_the_end_is_told_by_the_next(tmp_path: Path) -> None:
+    wire, later = Wire(), Wire()
+    it = processor(wire, tmp_path)
+    wire.refuse = {"host-1"}
+    with pytest.raises(BusError):
+        await it.handle([message(*(sample(n) for n in range(3)))])
+    await it.save({0})
+    await processor(later, tmp_path).handle([message(sample(3))])
+    assert [e["event_id"] for e in later.events("score")] == [f"host-1-{n}" for n in range(4)]
+
+
+async def test_a_host_that_is_silent_for_long_while_others_are_not_is_forgotten(tmp_path: Path) -> None:
+    wire, clock = Wire(), ManualClock(T0 + 90 * DAY * 1000)
+    it = processor(wire, tmp_path, clock)
+    await it.handle([message(sample(0), sample(0, host="host-2"))])
+    await it.save({0})
+
+    offsets = iter(range(1, 10))
+
+    async def left_after(seconds: int) -> int:
+        clock.advance(900)  # ours only says when to look
+        await it.handle([message(sample(seconds, host="host-2"), offset=next(offsets))])
+        return kept(tmp_path)
+
+    assert await left_after(29 * DAY) == 2
+    await it.handle([message(sample(29 * DAY), offset=next(offsets))])  # a sign of life
+    assert await left_after(58 * DAY) == 2
+    assert await left_after(60 * DAY) == 1
+    await it.handle([message(sample(60 * DAY), offset=next(offsets))])
+    assert wire.events("score")[-1]["warming_up"], "it is learned anew"
+
+
+async def test_a_state_where_nobody_speaks_any_more_is_removed(tmp_path: Path) -> None:
+    wire, clock = Wire(), ManualClock(T0 + 90 * DAY * 1000)
+    first = processor(wire, tmp_path, clock)
+    old = message(sample(0))
+    await first.handle([Message(old.topic, 5, 0, old.key, old.value, T0)])
+    await first.save({5})
+    it = processor(wire, tmp_path, clock)
+    for offset in (0, 1):
+        clock.advance(900)
+        await it.handle([message(sample(40 * DAY + offset, host="host-2"), offset=offset)])
+    assert not list((tmp_path / "states" / "5").iterdir())
 
 
 async def test_an_anomaly_names_the_processes_of_that_moment(tmp_path: Path) -> None:

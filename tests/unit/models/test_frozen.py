@@ -16,10 +16,11 @@ from services.train import isolation
 from shared.models import arrays as npz
 from shared.models import channels, registry
 from shared.models.arrays import ModelError
-from shared.models.channels import FRESH, Channels, FrozenChannel
+from shared.models.channels import FRESH_MS, Channels, FrozenChannel
 from shared.models.frozen import NEIGHBOUR, Frozen, frozen
 from shared.runtime.clock import ManualClock
 from tests.support.models import card, frozen_arrays
+from tests.support.samples import T0
 
 NAMES = ("cpu.percent", "memory.percent")
 
@@ -97,30 +98,33 @@ def test_a_model_of_another_kind_or_of_too_many_metrics_is_refused() -> None:
 
 
 def test_one_is_where_strange_begins() -> None:
-    channel = FrozenChannel(model(), ManualClock())
-    assert channel.score({"cpu.percent": 0, "memory.percent": 0}) == 0
-    assert channel.score({"cpu.percent": 2, "memory.percent": 0}) == pytest.approx(1)
-    assert channel.score({"cpu.percent": 30, "memory.percent": 0}) == pytest.approx(15)
-    assert channel.score({"cpu.percent": 1e300, "memory.percent": -math.inf}) == pytest.approx(15 * math.sqrt(2))
+    channel = FrozenChannel(model())
+    assert channel.score(T0, {"cpu.percent": 0, "memory.percent": 0}) == 0
+    assert channel.score(T0, {"cpu.percent": 2, "memory.percent": 0}) == pytest.approx(1)
+    assert channel.score(T0, {"cpu.percent": 30, "memory.percent": 0}) == pytest.approx(15)
+    assert channel.score(T0, {"cpu.percent": 1e300, "memory.percent": -math.inf}) == pytest.approx(15 * math.sqrt(2))
 
 
 def test_what_is_measured_less_often_stands_in_for_a_while() -> None:
-    clock = ManualClock()
-    channel = FrozenChannel(model(), clock)
-    assert channel.score({"cpu.percent": 0}) is None, "its memory is not known yet"
-    assert channel.score({"memory.percent": 2.0, "disk.percent{/}": 99}) == pytest.approx(1)
-    clock.advance(FRESH - 1)
-    assert channel.score({"cpu.percent": 0}) == pytest.approx(1)
-    clock.advance(2)
-    assert channel.score({"cpu.percent": 0}) is None, "it has vanished"
-    assert channel.score({"memory.percent": 0.0}) == 0
+    channel = FrozenChannel(model())
+    assert channel.score(T0, {"cpu.percent": 0}) is None, "its memory is not known yet"
+    assert channel.score(T0, {"memory.percent": 2.0, "disk.percent{/}": 99}) == pytest.approx(1)
+    assert channel.score(T0 + FRESH_MS - 1000, {"cpu.percent": 0}) == pytest.approx(1)
+    assert channel.score(T0 + FRESH_MS + 1000, {"cpu.percent": 0}) is None, "it has vanished"
+    assert channel.score(T0 + FRESH_MS + 2000, {"memory.percent": 0.0}) == 0
+
+
+def test_what_was_said_later_does_not_stand_in_for_earlier() -> None:
+    channel = FrozenChannel(model())
+    assert channel.score(T0, {"cpu.percent": 0, "memory.percent": 0}) == 0
+    assert channel.score(T0 - 86_400_000, {"cpu.percent": 0}) is None, "the host's clock was set back"
 
 
 def test_a_value_that_is_no_number_is_no_score_and_does_no_harm() -> None:
-    channel = FrozenChannel(model(), ManualClock())
-    assert channel.score({"cpu.percent": math.nan, "memory.percent": 0}) is None
-    assert channel.score({"cpu.percent": 0}) == 0
-    assert channel.score({}) == 0
+    channel = FrozenChannel(model())
+    assert channel.score(T0, {"cpu.percent": math.nan, "memory.percent": 0}) is None
+    assert channel.score(T0, {"cpu.percent": 0}) == 0
+    assert channel.score(T0, {}) == 0
 
 
 def keep(directory: Path, host: str = "h1", top: float = 2 / 3, *, use: bool = True) -> None:
@@ -135,7 +139,7 @@ def test_a_host_has_its_own_model_or_none(tmp_path: Path) -> None:
     keep(tmp_path, "h2", 4 / 3)
     keep(tmp_path, "h3", use=False)
     asked = Channels(tmp_path, ManualClock())
-    assert [asked.score(host, READING) for host in ("h1", "h2", "h3", "h4", "../h1")] == [
+    assert [asked.score(host, T0, READING) for host in ("h1", "h2", "h3", "h4", "../h1")] == [
         pytest.approx(1),
         pytest.approx(0.5),
         None,
@@ -145,36 +149,36 @@ def test_a_host_has_its_own_model_or_none(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_not_there_is_no_trouble(tmp_path: Path) -> None:
-    assert Channels(tmp_path / "none", ManualClock()).score("h1", READING) is None
+    assert Channels(tmp_path / "none", ManualClock()).score("h1", T0, READING) is None
 
 
 def test_another_version_is_taken_up_while_running(tmp_path: Path) -> None:
     clock = ManualClock()
     asked = Channels(tmp_path, clock)
-    assert asked.score("h1", READING) is None
+    assert asked.score("h1", T0, READING) is None
     keep(tmp_path)
-    assert asked.score("h1", READING) is None, "it does not look at every event"
+    assert asked.score("h1", T0, READING) is None, "it does not look at every event"
     clock.advance(channels.LOOK_EVERY)
-    assert asked.score("h1", READING) == pytest.approx(1)
+    assert asked.score("h1", T0, READING) == pytest.approx(1)
     keep(tmp_path, top=4 / 3)
     clock.advance(channels.LOOK_EVERY)
-    assert asked.score("h1", READING) == pytest.approx(0.5)
+    assert asked.score("h1", T0, READING) == pytest.approx(0.5)
     registry.use(tmp_path, "frozen", "h1", 1)
     clock.advance(channels.LOOK_EVERY)
-    assert asked.score("h1", READING) == pytest.approx(1)
+    assert asked.score("h1", T0, READING) == pytest.approx(1)
     registry.use(tmp_path, "frozen", "h1", None)
     clock.advance(channels.LOOK_EVERY)
-    assert asked.score("h1", READING) is None
+    assert asked.score("h1", T0, READING) is None
 
 
 def test_another_hosts_new_model_changes_nothing(tmp_path: Path) -> None:
     clock = ManualClock()
     asked = Channels(tmp_path, clock)
     keep(tmp_path)
-    assert asked.score("h1", READING) == pytest.approx(1)
+    assert asked.score("h1", T0, READING) == pytest.approx(1)
     keep(tmp_path, "h2")
     clock.advance(channels.LOOK_EVERY)
-    assert asked.score("h1", {"cpu.percent": 0.0}) == 0, "what it remembers of h1 is still there"
+    assert asked.score("h1", T0, {"cpu.percent": 0.0}) == 0, "what it remembers of h1 is still there"
 
 
 def test_the_longest_silent_host_is_forgotten_first(tmp_path: Path) -> None:
@@ -182,9 +186,9 @@ def test_the_longest_silent_host_is_forgotten_first(tmp_path: Path) -> None:
         keep(tmp_path, host)
     asked = Channels(tmp_path, ManualClock(), most=2)
     for host in ("h1", "h2", "h1", "h3"):
-        asked.score(host, READING)
-    assert asked.score("h1", {}) == pytest.approx(1), "h1 was heard of after h2"
-    assert asked.score("h2", {}) is None
+        asked.score(host, T0, READING)
+    assert asked.score("h1", T0, {}) == pytest.approx(1), "h1 was heard of after h2"
+    assert asked.score("h2", T0, {}) is None
 
 
 def test_a_poisoned_model_costs_the_channel_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -195,8 +199,8 @@ def test_a_poisoned_model_costs_the_channel_and_nothing_else(tmp_path: Path, cap
     good = file.read_bytes()
     file.write_bytes(good[: len(good) // 2])
     asked = Channels(tmp_path, clock)
-    assert [asked.score(host, READING) for host in ("h1", "h1", "h2")] == [None, None, pytest.approx(1)]
+    assert [asked.score(host, T0, READING) for host in ("h1", "h1", "h2")] == [None, None, pytest.approx(1)]
     assert [r.message for r in caplog.records] == ["a model is not used"]
     file.write_bytes(good)
     clock.advance(channels.AGAIN_AFTER)
-    assert asked.score("h1", READING) == pytest.approx(1)
+    assert asked.score("h1", T0, READING) == pytest.approx(1)

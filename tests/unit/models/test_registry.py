@@ -70,6 +70,19 @@ def test_removing(tmp_path: Path) -> None:
     assert versions(tmp_path) == [] and registry.names(tmp_path, "overload") == []
 
 
+def test_a_number_is_never_given_again(tmp_path: Path) -> None:
+    assert [add(tmp_path).version for _ in range(2)] == [1, 2]
+    registry.remove(tmp_path, "overload", "svm", 2)
+    assert add(tmp_path).version == 3
+    for version in (1, 3):
+        registry.remove(tmp_path, "overload", "svm", version)
+    with pytest.raises(ModelError, match="there is no model"):
+        registry.use(tmp_path, "overload", "svm", None)
+    assert add(tmp_path).version == 4
+    (tmp_path / "overload" / "svm" / "newest").write_text("what is this")
+    assert add(tmp_path).version == 5
+
+
 @pytest.mark.parametrize("host", ["..", "a/b", ".", "主机", "a b\n", "%2E", "x" * 128, "changed", "\x00"])
 def test_a_host_may_be_called_anything(tmp_path: Path, host: str) -> None:
     directory = tmp_path / "models"

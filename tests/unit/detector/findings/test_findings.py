@@ -163,6 +163,21 @@ def test_a_process_that_leaks_is_named() -> None:
     assert times(events)["memory_leak"] <= 60
 
 
+def test_a_leaking_process_that_ends_is_no_leak_of_its_host() -> None:
+    def leaks_and_ends(ms: int, sections: Sections) -> None:
+        grown = int(8 * GB * ms / HOUR) if ms < 20 * MINUTE else 0
+        if grown:
+            sections["processes"] = processes([*sections["processes"].top, process("leaky", 77, T0, rss=GB + grown)])
+        given_back_by_others = 8 * GB * 3 // 60
+        sections["memory"] = memory(60 + max(0, grown - given_back_by_others) / (16 * GB) * 100)
+
+    events = happens(leaks_and_ends, 40)
+    assert [(e.state, e.labels.get("process")) for _, e in events if e.state != "update"] == [
+        ("open", "leaky"),
+        ("close", "leaky"),
+    ]
+
+
 def test_a_disk_that_fills_in_hours_is_found_in_the_first_with_an_interval_around_the_truth() -> None:
     def fills(ms: int, sections: Sections) -> None:
         sections["disks"] = [disk(min(100.0, 65 + 35 * ms / (6 * HOUR)))]
