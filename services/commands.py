@@ -293,7 +293,7 @@ def _config_show(config: Settings, _: argparse.Namespace) -> int:
 
 
 def _alert_test(config: Settings, arguments: argparse.Namespace) -> int:
-    from services.alerter.trial import send_test
+    from services.alerter.delivery.trial import send_test
 
     print(_run(send_test(config, arguments.channel)))
     return 0

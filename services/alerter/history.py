@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from services.alerter.notification import Status
+from services.alerter.notification.notification import Status
 from shared.bus.port import BusError, Tail
 from shared.schemas.alert import Alert, Delivery
 from shared.schemas.topics import ALERTS

@@ -8,17 +8,17 @@ from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-from services.alerter.channels.port import Channel
-from services.alerter.delivery import Lane
-from services.alerter.dispatch import Dispatcher
-from services.alerter.evaluator import Evaluator
-from services.alerter.hearing import Ends, FaustEnds, Hearing
+from services.alerter.delivery.channels.port import Channel
+from services.alerter.delivery.lane import Lane
+from services.alerter.delivery.receivers import receivers
+from services.alerter.delivery.recorder import Recorder
+from services.alerter.evaluation.evaluator import Evaluator
+from services.alerter.evaluation.hearing import Ends, FaustEnds, Hearing
+from services.alerter.evaluation.processor import Processor
 from services.alerter.history import History, recall
-from services.alerter.processor import Processor
-from services.alerter.receivers import receivers
-from services.alerter.recorder import Recorder
-from services.alerter.rule_files import load_rules
-from services.alerter.rules import RulesError
+from services.alerter.notification.dispatch import Dispatcher
+from services.alerter.rules.files import load_rules
+from services.alerter.rules.rule import RulesError
 from shared.bus.kafka import publisher as kafka_publisher
 from shared.bus.kafka import tail as kafka_tail
 from shared.bus.port import BusError, Publisher, Tail

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.alerter.hearing import Hearing, Place
+from services.alerter.evaluation.hearing import Hearing, Place
 from shared.bus.port import BusError, Message
 from shared.schemas.sample import Cpu
 from tests.unit.alerter.support import CPU_RULE, SILENCE_RULE, Watch

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.alerter.dispatch import Dispatcher
-from services.alerter.grouping import PAUSE_S, SILENCE_WAIT_S, WAIT_S
 from services.alerter.history import Past
-from services.alerter.notification import MAX_ALERTS, Notification
+from services.alerter.notification.dispatch import Dispatcher
+from services.alerter.notification.grouping import PAUSE_S, SILENCE_WAIT_S, WAIT_S
+from services.alerter.notification.notification import MAX_ALERTS, Notification
 from shared.schemas.alert import Alert, Delivery, DeliveryOutcome
 from tests.unit.alerter.support import alert
 

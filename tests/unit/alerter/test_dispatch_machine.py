@@ -8,9 +8,9 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.alerter.dispatch import Dispatcher
-from services.alerter.grouping import PAUSE_S, SILENCE_WAIT_S
-from services.alerter.inhibition import inhibitor
+from services.alerter.notification.dispatch import Dispatcher
+from services.alerter.notification.grouping import PAUSE_S, SILENCE_WAIT_S
+from services.alerter.notification.inhibition import inhibitor
 from shared.schemas.alert import Alert
 from tests.unit.alerter.support import alert
 

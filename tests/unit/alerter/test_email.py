@@ -18,9 +18,9 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from services.alerter.channels.email import Email
-from services.alerter.channels.port import Delivered, Failed
-from services.alerter.notification import Notification
+from services.alerter.delivery.channels.email import Email
+from services.alerter.delivery.channels.port import Delivered, Failed
+from services.alerter.notification.notification import Notification
 from shared.runtime.settings import SmtpSettings
 from tests.unit.alerter.support import alert
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.alerter.mail import MOST_SHOWN, render
-from services.alerter.notification import Notification
+from services.alerter.delivery.mail import MOST_SHOWN, render
+from services.alerter.notification.notification import Notification
 from shared.schemas.alert import Alert
 from tests.unit.alerter.support import alert
 

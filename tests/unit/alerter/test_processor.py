@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.alerter.dispatch import Dispatcher
-from services.alerter.evaluator import Evaluator
-from services.alerter.hearing import Hearing
+from services.alerter.evaluation.evaluator import Evaluator
+from services.alerter.evaluation.hearing import Hearing
+from services.alerter.evaluation.processor import Processor
 from services.alerter.history import read
-from services.alerter.processor import Processor
+from services.alerter.notification.dispatch import Dispatcher
 from shared.bus.port import BusError, Message, Receipt
 from shared.runtime.clock import ManualClock
 from shared.schemas.alert import Alert

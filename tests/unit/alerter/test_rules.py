@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.alerter.rule_files import load_rules
-from services.alerter.rules import RulesError, matches, parse
+from services.alerter.rules.files import load_rules
+from services.alerter.rules.rule import RulesError, matches, parse
 from shared.schemas.control import Matcher
 from tests.unit.alerter.support import rules
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from services.alerter.channels.email import Email
-from services.alerter.channels.webhook import Webhook
-from services.alerter.receivers import receivers
+from services.alerter.delivery.channels.email import Email
+from services.alerter.delivery.channels.webhook import Webhook
+from services.alerter.delivery.receivers import receivers
+from services.alerter.delivery.trial import send_test
 from services.alerter.service import DEAF_SECONDS, STUCK_SECONDS, build
-from services.alerter.trial import send_test
 from shared.runtime.clock import ManualClock
 from shared.runtime.health import Health
 from shared.runtime.settings import Settings, SettingsError

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from services.alerter.channels.port import Delivered, Failed, Outcome
-from services.alerter.channels.webhook import Webhook, body, where
-from services.alerter.delivery import Lane
-from services.alerter.notification import Notification
+from services.alerter.delivery.channels.port import Delivered, Failed, Outcome
+from services.alerter.delivery.channels.webhook import Webhook, body, where
+from services.alerter.delivery.lane import Lane
+from services.alerter.notification.notification import Notification
 from shared.runtime.clock import ManualClock, SystemClock
 from shared.schemas.alert import Delivery
 from tests.support.receivers import webhook_receiver

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from services.alerter.channels.port import Delivered, Failed, Outcome
-from services.alerter.delivery import MAX_WAITING, Lane
-from services.alerter.notification import Notification
+from services.alerter.delivery.channels.port import Delivered, Failed, Outcome
+from services.alerter.delivery.lane import MAX_WAITING, Lane
+from services.alerter.notification.notification import Notification
 from shared.runtime.clock import ManualClock
 from shared.schemas.alert import Delivery
 from tests.support.waiting import eventually

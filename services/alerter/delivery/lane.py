@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from services.alerter.channels.port import Channel, Delivered, Failed, Outcome
-from services.alerter.notification import Notification
+from services.alerter.delivery.channels.port import Channel, Delivered, Failed, Outcome
+from services.alerter.notification.notification import Notification
 from shared.runtime.clock import Clock
 from shared.runtime.retry import backoff
 from shared.schemas.alert import Delivery, DeliveryOutcome

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.alerter.channels.email import Email
-from services.alerter.channels.port import Channel
-from services.alerter.channels.webhook import Webhook
+from services.alerter.delivery.channels.email import Email
+from services.alerter.delivery.channels.port import Channel
+from services.alerter.delivery.channels.webhook import Webhook
 from shared.runtime.settings import Settings, SettingsError
 
 

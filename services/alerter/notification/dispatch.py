@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from services.alerter.grouping import Groups
 from services.alerter.history import Past
-from services.alerter.inhibition import inhibitor
-from services.alerter.notification import Notification
+from services.alerter.notification.grouping import Groups
+from services.alerter.notification.inhibition import inhibitor
+from services.alerter.notification.notification import Notification
 from shared.schemas.alert import Alert
 
 

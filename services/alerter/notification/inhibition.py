@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.alerter.rules import at_least
+from services.alerter.rules.rule import at_least
 from shared.schemas.alert import Alert
 
 FINDING = "finding"

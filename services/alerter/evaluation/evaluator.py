@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.alerter.absence import Silence
-from services.alerter.inhibition import FINDING
-from services.alerter.readings import Values, reader_of, section_of
-from services.alerter.rules import Language, Rule, at_least, matches
-from services.alerter.state import Change, Episode, Policy, Reason, Verdict, end, step
-from services.alerter.timeline import Timeline, Timing
-from services.alerter.wording import quantity, sentence
+from services.alerter.evaluation.absence import Silence
+from services.alerter.evaluation.readings import Values, reader_of, section_of
+from services.alerter.evaluation.state import Change, Episode, Policy, Reason, Verdict, end, step
+from services.alerter.evaluation.timeline import Timeline, Timing
+from services.alerter.evaluation.wording import quantity, sentence
+from services.alerter.notification.inhibition import FINDING
+from services.alerter.rules.rule import Language, Rule, at_least, matches
 from shared.schemas.alert import Alert
 from shared.schemas.anomaly import Anomaly
 from shared.schemas.metrics import BY_NAME

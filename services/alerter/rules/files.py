@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.alerter.rules import Rule, RulesError, parse
+from services.alerter.rules.rule import Rule, RulesError, parse
 
-SHIPPED = Path(__file__).with_name("rules.yaml")
+SHIPPED = Path(__file__).with_name("shipped.yaml")
 
 
 def load_rules(path: Path | None) -> tuple[Rule, ...]:

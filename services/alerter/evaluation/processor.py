@@ -7,9 +7,9 @@ import logging
 from collections.abc import Sequence
 from typing import cast
 
-from services.alerter.dispatch import Dispatcher
-from services.alerter.evaluator import Evaluator
-from services.alerter.hearing import Hearing
+from services.alerter.evaluation.evaluator import Evaluator
+from services.alerter.evaluation.hearing import Hearing
+from services.alerter.notification.dispatch import Dispatcher
 from shared.bus.port import Message, Publisher
 from shared.runtime.clock import Clock
 from shared.schemas.alert import Alert

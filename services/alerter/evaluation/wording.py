@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from services.alerter.rules import Language
+from services.alerter.rules.rule import Language
 from shared.schemas.metrics import BY_NAME
 
 _STEPS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")

@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from services.alerter.notification import Notification
-from services.alerter.rules import Language
-from services.alerter.wording import duration, instant, quantity
+from services.alerter.evaluation.wording import duration, instant, quantity
+from services.alerter.notification.notification import Notification
+from services.alerter.rules.rule import Language
 from shared.schemas.alert import Alert
 
 HERE = Path(__file__).with_name("templates")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from services.alerter.channels.port import Channel, Failed, Outcome
-from services.alerter.channels.webhook import where
-from services.alerter.notification import Notification
-from services.alerter.receivers import receivers
-from services.alerter.rules import Language
+from services.alerter.delivery.channels.port import Channel, Failed, Outcome
+from services.alerter.delivery.channels.webhook import where
+from services.alerter.delivery.receivers import receivers
+from services.alerter.notification.notification import Notification
+from services.alerter.rules.rule import Language
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.settings import Settings, SettingsError
 from shared.schemas.alert import Alert

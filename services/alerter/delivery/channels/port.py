@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.alerter.notification import Notification
+from services.alerter.notification.notification import Notification
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 
-from services.alerter.channels.port import Delivered, Failed, Outcome
-from services.alerter.notification import Notification
+from services.alerter.delivery.channels.port import Delivered, Failed, Outcome
+from services.alerter.notification.notification import Notification
 from shared.schemas.alert import Alert
 
 NEVER = "0001-01-01T00:00:00Z"

@@ -13,10 +13,10 @@ from email.policy import SMTP
 
 import aiosmtplib
 
-from services.alerter.channels.port import Delivered, Failed, Outcome
-from services.alerter.mail import one_line, render
-from services.alerter.notification import Notification
-from services.alerter.rules import Language
+from services.alerter.delivery.channels.port import Delivered, Failed, Outcome
+from services.alerter.delivery.mail import one_line, render
+from services.alerter.notification.notification import Notification
+from services.alerter.rules.rule import Language
 from shared.runtime.settings import SmtpSettings
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}

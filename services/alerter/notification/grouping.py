@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from services.alerter.inhibition import is_silence
-from services.alerter.notification import Notification, Status, notifications
+from services.alerter.notification.inhibition import is_silence
+from services.alerter.notification.notification import Notification, Status, notifications
 from shared.schemas.alert import Alert
 
 WAIT_S = 2.0
