@@ -20,7 +20,7 @@ from shared.bus.port import BusError, Publisher
 from shared.runtime.clock import Clock
 from shared.runtime.retry import backoff
 from shared.schemas.codec import encode
-from shared.schemas.control import Acknowledgement, Feedback, Silence, key_of
+from shared.schemas.control import Control, key_of
 from shared.schemas.topics import CONTROL
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Decisions:
     def open(self, publisher: Publisher) -> None:
         self._publisher = publisher
 
-    async def tell(self, event: Feedback | Silence | Acknowledgement) -> None:
+    async def tell(self, event: Control) -> None:
         """In place of what was decided of the same key before."""
         await self._keep(key_of(event), encode(event))
 

@@ -18,7 +18,8 @@ from services.alerter.evaluation.state import Change, Episode, Policy, Reason, V
 from services.alerter.evaluation.timeline import Timeline, Timing
 from services.alerter.evaluation.wording import quantity, sentence
 from services.alerter.notification.inhibition import FINDING
-from services.alerter.rules.rule import Language, Rule, at_least, matches
+from services.alerter.rules.rule import Language, Rule, at_least
+from shared.alerting.matching import matches
 from shared.schemas.alert import Alert
 from shared.schemas.anomaly import Anomaly
 from shared.schemas.metrics import BY_NAME

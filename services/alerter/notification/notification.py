@@ -1,47 +1,59 @@
-"""A notification: one message to one receiver about alerts of one rule that began, or that ended, together."""
+"""A notification: one message to one receiver about the alerts of one group."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
-from shared.schemas.alert import Alert
+from shared.schemas.alert import Alert, Occasion
+from shared.schemas.anomaly import Severity
 
 Status = Literal["firing", "resolved"]
-
-MAX_ALERTS = 1000
-"""Of one notification; more become further ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
+    """``at``: when it was decided, epoch milliseconds. ``held_back``: what a digest stands for: messages, alerts."""
+
     receiver: str
-    status: Status
-    rule: str
-    severity: str
-    alerts: tuple[Alert, ...]
+    occasion: Occasion
+    group_key: str
+    group_labels: Mapping[str, str]
+    firing: tuple[Alert, ...]
+    resolved: tuple[Alert, ...] = ()
+    at: int = 0
+    note: str = ""
+    held_back: tuple[int, int] = (0, 0)
+    ids: tuple[str, ...] = field(default=(), compare=False)
+    """Alerts it settles beyond those it shows."""
 
     @property
     def id(self) -> str:
-        """The same alerts in the same state make the same id, so that a repeat can be recognised."""
-        parts = (self.receiver, self.status, *sorted(a.alert_id for a in self.alerts))
+        """The same alerts told for the same reason make the same id, so that a repeat can be recognised."""
+        again = (str(self.at),) if self.occasion in ("repeat", "digest", "escalation", "worsened") else ()
+        parts = (
+            self.receiver,
+            self.occasion,
+            self.group_key,
+            *again,
+            *sorted(f"+{a.alert_id}" for a in self.firing),
+            *sorted(f"-{a.alert_id}" for a in self.resolved),
+        )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
     @property
-    def group_key(self) -> str:
-        """As Alertmanager writes it."""
-        return f'{{}}:{{alertname="{self.rule}"}}'
+    def status(self) -> Status:
+        """``firing`` while any of it fires, as Alertmanager has it."""
+        return "firing" if self.firing else "resolved"
 
     @property
-    def alert_ids(self) -> list[str]:
-        return [a.alert_id for a in self.alerts]
+    def alerts(self) -> tuple[Alert, ...]:
+        return self.firing + self.resolved
 
-
-def notifications(receiver: str, status: Status, alerts: Sequence[Alert]) -> list[Notification]:
-    """About alerts of one rule."""
-    return [
-        Notification(receiver, status, alerts[0].rule, alerts[0].severity, tuple(alerts[i : i + MAX_ALERTS]))
-        for i in range(0, len(alerts), MAX_ALERTS)
-    ]
+    @property
+    def severity(self) -> Severity:
+        """The worst of what fires, else of what is over."""
+        order = get_args(Severity)
+        return max((a.severity for a in self.firing or self.resolved), key=order.index, default="info")

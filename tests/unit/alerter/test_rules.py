@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from services.alerter.rules.files import load_rules
-from services.alerter.rules.rule import RulesError, matches, parse
+from services.alerter.rules.rule import RulesError, parse
+from shared.alerting.matching import matches
 from shared.schemas.control import Matcher
 from tests.unit.alerter.support import rules
 
@@ -60,8 +61,8 @@ def test_silence_is_the_settings_or_the_rules_own(silent: str, ms: int) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "f.yaml:1: must hold a list of rules under `rules:`"),
-        ("- a", "f.yaml:1: must hold a list of rules under `rules:`"),
+        ("", "f.yaml:1: must be a mapping of `rules:`"),
+        ("- a", "f.yaml:1: must be a mapping of `rules:`"),
         ("rules: [", "f.yaml:1: not YAML: expected the node content"),
         ("rules:\n  - name: a\n\ttitle: b", "f.yaml:3: not YAML: found character '\\t'"),
         ("a: &a [*a]", "f.yaml:1: not YAML: nested too deeply"),
