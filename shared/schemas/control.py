@@ -104,6 +104,7 @@ class UsedLink(Event):
     kind: Literal["link"] = "link"
     id: Annotated[str, Field(min_length=1, max_length=128)]
     expires_at: EpochMs
+    action: Name = ""
 
 
 class RuleEntry(Wire):
@@ -112,7 +113,7 @@ class RuleEntry(Wire):
     name: Name
     title: Name
     severity: Severity
-    kind: Name
+    watches: Annotated[Name, Field(description="metric, forecast, anomaly, absent or silent.")]
     condition: Annotated[str, Field(max_length=1024)]
     matchers: list[Matcher] = []
     labels: dict[str, str] = {}
