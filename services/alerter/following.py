@@ -100,7 +100,7 @@ def read(value: bytes) -> Iterator[Said]:
     return _read(value, _said)
 
 
-def _read(value: bytes, adapter: TypeAdapter[E]) -> Iterator[E]
+def _read(value: bytes, adapter: TypeAdapter[E]) -> Iterator[E]:
     for line in value.splitlines():
         try:
             yield adapter.validate_json(line)
