@@ -22,7 +22,7 @@ READ_WITHIN = 20.0
 
 Said = Alert | Attention | Delivery
 History = Callable[[], Awaitable[Iterable[Said | Control]]]
-"""What a broker that forgets has forgotten, from where it is kept: at least the newest event of every alert that is open,
+"""What a broker has forgotten, from where it is kept: at least the newest event of every alert that is open,
 the deliveries about them, and what was decided; in any order."""
 
 
