@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from services.alerter.book import LATELY_MS
+from services.alerter.evaluation.known import LATELY_MS
 from services.alerter.following import History, Said
 from shared.runtime.clock import Clock
 from shared.schemas.alert import Alert, Attention, Delivery

@@ -39,7 +39,7 @@ route:
   group_wait: 0s
   group_interval: 1s
 """
-HOLDS = re.compile("holds the lease")
+HOLDS = re.compile("this alerter holds the lease")
 
 
 @pytest.fixture

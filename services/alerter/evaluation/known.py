@@ -8,7 +8,7 @@ LATELY_MS = 3_600_000
 MOST_ENDED = 50_000
 
 
-class Book:
+class KnownAlerts:
     """Filled with events in the order of each host; the same events may come again."""
 
     def __init__(self) -> None:
