@@ -1,4 +1,4 @@
-"""Puts delivery attempts on the alerts topic, in the background: a broker that is away must not hold up a mail."""
+"""Puts what was done about alerts on their topic, in the background: a broker that is away must not hold up a mail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from shared.bus.port import BusError, Publisher
 from shared.runtime.retry import backoff
-from shared.schemas.alert import Delivery
+from shared.schemas.alert import Attention, Delivery
 from shared.schemas.codec import encode
 from shared.schemas.topics import ALERTS
 
@@ -21,20 +21,20 @@ MAX_WAITING = 10_000
 class Recorder:
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._waiting: deque[Delivery] = deque()
+        self._waiting: deque[Delivery | Attention] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self.lost = 0
 
-    def record(self, delivery: Delivery) -> None:
+    def record(self, event: Delivery | Attention) -> None:
         """Never waits. What is lost here is at worst delivered again after a restart."""
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
             self.lost += 1
             if self.lost == 1:
-                log.error("delivery records are being lost: the broker is away", extra={"kept": MAX_WAITING})
-        self._waiting.append(delivery)
+                log.error("records of deliveries are being lost: the broker is away", extra={"kept": MAX_WAITING})
+        self._waiting.append(event)
         self._idle.clear()
         self._wake.set()
 
@@ -46,16 +46,16 @@ class Recorder:
                 self._idle.set()
                 self._wake.clear()
                 await self._wake.wait()
-            delivery = self._waiting[0]
+            event = self._waiting[0]
             try:
-                await self._publisher.publish(ALERTS, delivery.host_id, encode(delivery))
+                await self._publisher.publish(ALERTS, event.host_id, encode(event))
             except BusError as error:
                 if not error.permanent:
                     await asyncio.sleep(next(delays))
                     continue
-                log.error("a delivery cannot be recorded", extra={"reason": str(error)})
+                log.error("what was done cannot be recorded", extra={"reason": str(error)})
             delays = backoff()
-            if self._waiting and self._waiting[0] is delivery:
+            if self._waiting and self._waiting[0] is event:
                 self._waiting.popleft()
 
     async def drain(self, within: float) -> None:
