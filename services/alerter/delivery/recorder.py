@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import suppress
+from itertools import islice
 
 from shared.bus.port import BusError, Publisher
 from shared.runtime.retry import backoff
@@ -15,7 +16,8 @@ from shared.schemas.topics import ALERTS
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 10_000
+MAX_WAITING = 50_000
+AT_ONCE = 200
 
 
 class Recorder:
@@ -46,17 +48,25 @@ class Recorder:
                 self._idle.set()
                 self._wake.clear()
                 await self._wake.wait()
-            event = self._waiting[0]
-            try:
-                await self._publisher.publish(ALERTS, event.host_id, encode(event))
-            except BusError as error:
-                if not error.permanent:
-                    await asyncio.sleep(next(delays))
-                    continue
-                log.error("what was done cannot be recorded", extra={"reason": str(error)})
-            delays = backoff()
-            if self._waiting and self._waiting[0] is event:
-                self._waiting.popleft()
+            some = list(islice(self._waiting, AT_ONCE))
+            results = await asyncio.gather(*map(self._publish, some), return_exceptions=True)
+            settled: set[int] = set()
+            for event, result in zip(some, results, strict=True):
+                if not isinstance(result, BusError) and isinstance(result, BaseException):
+                    raise result
+                if result is None or result.permanent:
+                    settled.add(id(event))
+                if result is not None and result.permanent:
+                    log.error("what was done cannot be recorded", extra={"reason": str(result)})
+            self._waiting = deque(e for e in self._waiting if id(e) not in settled)
+            if len(settled) < len(some):
+                await asyncio.sleep(next(delays))
+            else:
+                delays = backoff()
+
+    async def _publish(self, event: Delivery | Attention) -> None:
+        """In their order: who asks the publisher first is first."""
+        await self._publisher.publish(ALERTS, event.host_id, encode(event))
 
     async def drain(self, within: float) -> None:
         """Waits until everything is recorded, at most ``within`` seconds."""
