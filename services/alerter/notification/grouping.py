@@ -40,8 +40,6 @@ class Group:
     resolves_only: bool = False
     members: dict[str, Entry] = field(default_factory=dict)
     due: int | None = None
-    held: set[str] | None = None
-    """Alerts that it would have told if its receiver's cap had allowed it."""
 
     @property
     def receiver(self) -> str:

@@ -56,6 +56,16 @@ class _Flight:
     failed: set[str] = field(default_factory=set)
 
 
+@dataclass(slots=True)
+class _Held:
+    """What a receiver was not told because it had been told enough."""
+
+    until: int
+    groups: dict[Group, None] = field(default_factory=dict)
+    messages: int = 0
+    alerts: set[str] = field(default_factory=set)
+
+
 class Notifier:
     def __init__(self, plan: Plan) -> None:
         self._given = plan
@@ -167,7 +177,7 @@ class Notifier:
             self._flaps.next_turn(),
             min(self._quiet_until.values(), default=None),
             min((f.until for f in self._flights.values()), default=None),
-            min(self._held_until.values(), default=None),
+            min((h.until for h in self._held.values()), default=None),
         ]
         return min((t for t in times if t is not None), default=None)
 
@@ -262,8 +272,7 @@ class Notifier:
         self._groups: dict[Place, Group] = {}
         self._due: list[tuple[int, int, Group]] = []
         self._pushed = 0
-        self._held: dict[str, dict[Group, None]] = {}
-        self._held_until: dict[str, int] = {}
+        self._held: dict[str, _Held] = {}
         self._hours = {h.name: h for h in plan.quiet_hours}
         self._quiet: dict[str, bool] = {}
         self._quiet_until: dict[str, int] = dict.fromkeys(self._hours, 0)
@@ -444,15 +453,16 @@ class Notifier:
         group.due = None
         self._groups.pop(group.place, None)
         if held := self._held.get(group.receiver):
-            held.pop(group, None)
+            held.groups.pop(group, None)
 
     # -- groups ------------------------------------------------------------------------------------------------
 
     def _wake(self, group: Group, at: int, alert_id: str = "") -> None:
         """It is to look at ``at`` whether it has something to say, ``alert_id`` being news of its."""
-        if group.held is not None:
+        held = self._held.get(group.receiver)
+        if held and group in held.groups:
             if alert_id:
-                group.held.add(alert_id)
+                held.alerts.add(alert_id)
         elif group.due is None or at < group.due:
             group.due = at
             self._pushed += 1
@@ -495,10 +505,11 @@ class Notifier:
         return spent.free_at(known.cap, now) if spent and known else now
 
     def _hold(self, group: Group, talk: Talk, now: int) -> None:
-        self._held.setdefault(group.receiver, {})[group] = None
-        self._held_until[group.receiver] = self._free_at(group.receiver, now)
+        held = self._held.setdefault(group.receiver, _Held(self._free_at(group.receiver, now)))
+        held.groups[group] = None
+        held.messages += 1
+        held.alerts |= {e.id for e in (*talk.news, *talk.flap) if not self._is_aloft(e, group.receiver)}
         group.due = None
-        group.held = {e.id for e in (*talk.news, *talk.flap) if not self._is_aloft(e, group.receiver)}
 
     def _is_aloft(self, entry: Entry, receiver: str) -> bool:
         told = self._ledger.get(entry.id, receiver)
@@ -508,16 +519,12 @@ class Notifier:
         """What was held back, in one message, once the receiver may be told again."""
         free = self._free_at(receiver, now)
         if free > now:
-            self._held_until[receiver] = free
+            self._held[receiver].until = free
             return []
-        at = self._held_until.pop(receiver, now)
-        noted: set[str] = set()
+        held = self._held.pop(receiver)
         firing: dict[str, Alert] = {}
         over: dict[str, Alert] = {}
-        groups = self._held.pop(receiver)
-        for group in groups:
-            noted |= group.held or set()
-            group.held = None
+        for group in held.groups:
             talk = self._grouping.talk(group, now)
             firing |= {e.id: e.alert for e in (*talk.news, *talk.flap)}
             over |= {e.id: e.alert for e in talk.over}
@@ -527,7 +534,7 @@ class Notifier:
                 self._wake(group, talk.next)
         worst = sorted(firing.values(), key=lambda a: (-_SEVERITIES.index(a.severity), a.started_at, a.alert_id))
         if len(firing) + len(over) > MOST_ALERTS:
-            for group in groups:
+            for group in held.groups:
                 self._wake(group, now + group.route.group_interval_ms)
         if not firing and not over:
             return []
@@ -538,8 +545,8 @@ class Notifier:
             {},
             tuple(worst[:MOST_ALERTS]),
             tuple(over.values())[: max(0, MOST_ALERTS - len(worst))],
-            at,
-            held_back=(len(groups), len(noted | firing.keys() | over.keys())),
+            held.until,
+            held_back=(held.messages, len(held.alerts | firing.keys() | over.keys())),
         )
         return [self._launch(digest, now)]
 

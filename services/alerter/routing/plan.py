@@ -23,9 +23,7 @@ class Flapping:
 
 @dataclass(frozen=True)
 class Plan:
-    """``receivers`` by name; every ``RouteEntry.receiver`` is one of them, or empty where nobody is told; ``routes[0]`` is
-    the root.
-    """
+    """``receivers`` by name; each route names one of them, or nobody; ``routes[0]`` is the root."""
 
     routes: tuple[RouteEntry, ...]
     receivers: dict[str, Receiver] = field(default_factory=dict)

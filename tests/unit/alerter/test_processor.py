@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from services.alerter.notification.dispatch import Dispatcher
 
 from services.alerter.evaluation.evaluator import Evaluator
 from services.alerter.evaluation.hearing import Hearing
 from services.alerter.evaluation.processor import Processor
 from services.alerter.history import read
-from services.alerter.notification.dispatch import Dispatcher
 from shared.bus.port import BusError, Message, Receipt
 from shared.runtime.clock import ManualClock
 from shared.schemas.alert import Alert

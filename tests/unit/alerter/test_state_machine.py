@@ -8,10 +8,10 @@ from collections import Counter, defaultdict
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from services.alerter.notification.dispatch import Dispatcher
 
 from services.alerter.evaluation.evaluator import STALE_MS, Evaluator
 from services.alerter.history import Past, read
-from services.alerter.notification.dispatch import Dispatcher
 from shared.runtime.clock import ManualClock
 from shared.schemas.alert import Alert, Delivery
 from shared.schemas.codec import encode
