@@ -196,8 +196,14 @@ class Alerter:
         self._use_receivers()
         await self._stream.start()
         await self.processor.decide(self._take_up)
-        if self._evaluator.open:
-            log.info("took up alerts that were open", extra={"alerts": self._evaluator.open})
+        log.info(
+            "the alerter is up",
+            extra={
+                "rules": len(self._book.enabled),
+                "receivers": len(self._notifier.plan.receivers),
+                "open": self._evaluator.open,
+            },
+        )
         self._ticked = self._heard = self._clock.monotonic()
         self._run(
             self.recorder.run(),
