@@ -123,7 +123,9 @@ async def test_the_one_that_tells_is_killed_and_the_other_goes_on(
     load = Load(bus)
     with alerter(settings, hooks, tmp_path / "a") as first, alerter(settings, hooks, tmp_path / "b") as second:
         both = (first, second)
-        await eventually(lambda: sum(map(holds, both)) == 1 and all("the alerter is up" in p.said() for p in both), within=60)
+        await eventually(
+            lambda: sum(map(holds, both)) == 1 and all("the alerter is up" in p.said() for p in both), within=60
+        )
         await load.set(**{f"_{n}": 99.0 for n in range(4)})
         await eventually(lambda: set(told(hooks, "firing")) == set(HOSTS[:4]))
         before = len(hooks.bodies)
