@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from services.alerter.changes import Changes
@@ -286,7 +287,7 @@ class Alerter:
             plan = await asyncio.to_thread(self._changes.plan)
             if book is not None:
                 self._book = book
-                await self._until_recorded(lambda now, _: self._evaluator.adopt(book.enabled, now))
+                await self._until_recorded(partial(self._adopt, book))
             if plan is not None:
                 self._notifier.adopt(plan, self._clock.now_ms())
                 self._receivers_changed = True
@@ -313,6 +314,9 @@ class Alerter:
     def _catch_up_with_watched(self, now_ms: int, monotonic: float) -> list[Alert]:
         watched, self._watched = self._watched, {}
         return [a for name, event in watched.items() for a in self._evaluator.watched(name, event, now_ms, monotonic)]
+
+    def _adopt(self, book: Book, now_ms: int, _: float) -> list[Alert]:
+        return self._evaluator.adopt(book.enabled, now_ms)
 
     async def _until_recorded(self, decide: Callable[[int, float], list[Alert]]) -> None:
         try:

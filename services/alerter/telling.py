@@ -32,7 +32,7 @@ class Telling:
         may: Callable[[], bool],
         behind: Callable[[], bool],
     ) -> None:
-        """``may``: whether we hold the lease. ``behind``: whether there is something on the topics we have not heard."""
+        """``may``: whether we hold the lease. ``behind``: whether the topics have something we have not heard."""
         self._notifier = notifier
         self._lanes = lanes
         self._recorder = recorder
