@@ -219,7 +219,7 @@ rules:
 """
     said = {e.name: e for e in entries(bound(mine), 45_000)}
     assert said["a"].condition == ('disk.percent above 90.0 % for 5 min, until below 80.0 % for 1 min where env="prod"')
-    assert said["b"].condition == "memory.available_bytes falls to 0 B within 2 h, by the trend of the last 1 h"
+    assert said["b"].condition == "memory.available_bytes falls to 0 B within 2 h by the trend of the last 1 h"
     assert said["c"].condition == "no gpu.load for 10 min from a host that had it and speaks"
     assert said["d"].condition == "an anomaly of severity critical or worse of disk_slow with a score of at least 3"
     assert said["e"].condition == "nothing heard for 45 s"
