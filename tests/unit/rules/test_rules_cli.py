@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -207,6 +208,17 @@ def test_tests_that_are_wrong_are_refused(capsys: Said, tests: Path, old: str, n
     status, out, err = lapwing(capsys, "test", tests)
     assert (status, out) == (2, "")
     assert why in err
+
+
+def test_the_manuals_example_holds(capsys: Said, tests: Path) -> None:
+    manual = (Path(__file__).parents[3] / "docs" / "alerts.md").read_text("utf-8")
+    (block,) = [b for b in re.findall(r"```yaml\n(.*?)```", manual, re.DOTALL) if "\ntests:\n" in b]
+    (tests.parent / "rules.yaml").write_text("patch: {cpu_busy: {above: 95}}\n")
+    tests.write_text(block)
+    assert lapwing(capsys, "test", tests)[:2] == (
+        0,
+        f"ok      {tests}: a busy machine pages once, and it ends\n1 test(s), 0 failed\n",
+    )
 
 
 def test_no_file_is_bad_input(capsys: Said, tmp_path: Path) -> None:
