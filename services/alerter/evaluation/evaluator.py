@@ -33,6 +33,7 @@ STALE_MS = 300_000
 
 ANOMALY_STALE_MS = 3_600_000
 FORGET_AFTER_S = 7 * 86_400.0
+PARKED_S = 300.0
 ORPHANED_AFTER_MS = 3 * 3_600_000
 """An alerter that was killed leaves "late" behind; who has its partition ends that, as nobody else will."""
 
@@ -69,6 +70,8 @@ class Evaluator:
         self._ours = ours
         self._name = name
         self._hosts: OrderedDict[str, Host] = OrderedDict()
+        self._parked: dict[str, tuple[float, Host]] = {}
+        """Hosts that were ours a moment ago, since when not: while a group forms anew, nobody has any."""
         self._us = Host(OWN_HOST, OWN_HOST)
         self._alerts = 0
         self._roster = Roster(2 * max_hosts)
@@ -163,6 +166,7 @@ class Evaluator:
         """
         before = self._rules
         self._take(rules)
+        self._parked.clear()  # what they remember may be of other conditions
         out: list[Alert] = []
         for host in (self._us, *self._hosts.values()):
             for key, episode in list(host.episodes.items()):
@@ -207,7 +211,8 @@ class Evaluator:
         """Go on with a host's alerts where another alerter, or we before a restart, stopped; returns the ends of
         those whose rule is gone or changed.
         """
-        host, out = self._place(host_id, now_ms)
+        alerts = list(alerts)
+        host, out = self._place(host_id, alerts, now_ms, monotonic)
         for alert in alerts:
             host.name = host.name or alert.host
             rule = self._rules.get(alert.rule)
@@ -220,17 +225,22 @@ class Evaluator:
                 host.closed_anomalies.append(alert.anomaly_id)
         return out
 
-    def release(self, host_ids: Iterable[str]) -> None:
-        """These are somebody else's now: forgets them and ends nothing."""
+    def release(self, host_ids: Iterable[str], monotonic: float) -> None:
+        """These are somebody else's now: says nothing more of them and ends nothing.
+
+        Who comes back soon finds what was learned of it, and of its alerts those that nobody changed meanwhile.
+        """
         for host_id in host_ids:
             host = self._hosts.pop(host_id, None)
             if host is not None:
                 self._alerts -= len(host.episodes)
                 self.silence.forget(host_id)
+                self._parked[host_id] = monotonic, host
 
     def reassigned(self, now_ms: int, monotonic: float) -> list[Alert]:
         """Partitions came or went: release the hosts that are not ours, take in those that are and would be missed."""
-        self.release([host_id for host_id in self._hosts if not self._ours(host_id)])
+        self._parked = {h: p for h, p in self._parked.items() if monotonic - p[0] < PARKED_S}
+        self.release([host_id for host_id in self._hosts if not self._ours(host_id)], monotonic)
         return [a for watched in self._roster for a in self._miss(watched, now_ms, monotonic)]
 
     # -- hosts that would be missed ----------------------------------------------------------------------------
@@ -414,7 +424,7 @@ class Evaluator:
         out = self.take_up(host_id, self._known(host_id), now_ms, monotonic)
         return self._hosts[host_id], out
 
-    def _place(self, host_id: str, now_ms: int) -> tuple[Host, list[Alert]]:
+    def _place(self, host_id: str, alerts: Iterable[Alert], now_ms: int, monotonic: float) -> tuple[Host, list[Alert]]:
         """A place for the host, and the ends of the alerts of the one that was forgotten for it."""
         out: list[Alert] = []
         host = self._hosts.get(host_id)
@@ -422,8 +432,20 @@ class Evaluator:
             if len(self._hosts) >= self._max_hosts:
                 out = list(self._forget(next(iter(self._hosts)), now_ms))
                 log.warning("forgot the longest silent host: too many hosts", extra={"max_hosts": self._max_hosts})
-            host = self._hosts[host_id] = Host(host_id)
+            host = self._hosts[host_id] = self._back(host_id, alerts, monotonic)
         return host, out
+
+    def _back(self, host_id: str, alerts: Iterable[Alert], monotonic: float) -> Host:
+        """The host as it was when it was given away, but for alerts of which somebody said something since."""
+        since, host = self._parked.pop(host_id, (0.0, None))
+        if host is None or monotonic - since >= PARKED_S:
+            return Host(host_id)
+        said = {a.event_id for a in alerts}
+        for key in [k for k, told in host.told.items() if told.event_id not in said or k[0] not in self._rules]:
+            for memory in (host.episodes, host.told, host.badness, host.open_anomalies):
+                memory.pop(key, None)
+        self._alerts += len(host.episodes)
+        return host
 
     def _heard(self, host_id: str, now_ms: int, monotonic: float) -> tuple[Host, list[Alert]]:
         host, out = self._host(host_id, now_ms, monotonic)
