@@ -13,6 +13,7 @@ from services.alerter.evaluation.absence import Silence
 from services.alerter.evaluation.host import Host, Key
 from services.alerter.evaluation.late import OWN_HOST, Lateness
 from services.alerter.evaluation.probes import policy, sections_of
+from services.alerter.evaluation.readings import Values
 from services.alerter.evaluation.roster import Roster
 from services.alerter.evaluation.state import Change, Episode, Policy, Reason, Verdict, end, step
 from services.alerter.evaluation.telling import INSTANCE, SEVERITY, Teller, ended, is_about_us, labels
@@ -40,6 +41,8 @@ ORPHANED_AFTER_MS = 3 * 3_600_000
 Known = Callable[[str], Iterable[Alert]]
 """The newest event of each alert of a host that the alerts topic knows: of those pending or firing, and of those
 that ended lately, so that what led to them and is read again does not lead to them again."""
+
+_NONE: frozenset[str] = frozenset()
 
 Ours = Callable[[str], bool]
 """Whether a host's partition is assigned to this alerter."""
@@ -111,7 +114,9 @@ class Evaluator:
         if host.name != sample.host or host.labels != sample.labels or not host.samples.spoke:
             host.name, host.labels, host.samples.spoke = sample.host, sample.labels, True
             self._roster.present(host.host_id, host.name, host.labels, now_ms)
-        if self._silence_rules and host.episodes:
+        # A rule has one metric, so what it begins or ends here is no other's business.
+        active = {rule for rule, _ in host.episodes} if host.episodes else _NONE
+        if active:
             out += self._spoke_again(host, now_ms)
         at = sample.ts
         if host.seen:
@@ -125,14 +130,15 @@ class Evaluator:
             for read, labelled, probes in readings:
                 values = read(found)
                 for probe in probes:
-                    judged = probe.judge(host, values, at)
-                    if judged or host.episodes:
+                    rule = probe.rule
+                    has = rule.name in active
+                    judged = probe.judge(host, values, at, has)
+                    if judged:
                         stale_ms = max(STALE_MS, 3 * pause)
                         for instance, verdict, value in judged:
-                            out += self._judged(host, probe.rule, instance, probe.policy, verdict, at, value, stale_ms)
-                        if labelled and host.episodes and not probe.rule.absent:
-                            there = {instance for instance, _ in values}
-                            out += self._gone(host, probe.rule, probe.policy, there, at, stale_ms)
+                            out += self._judged(host, rule, instance, probe.policy, verdict, at, value, stale_ms)
+                    if has and labelled and not rule.absent:
+                        out += self._gone(host, rule, probe.policy, values, at, max(STALE_MS, 3 * pause))
         return out
 
     def anomaly(self, anomaly: Anomaly, now_ms: int, monotonic: float) -> list[Alert]:
@@ -293,7 +299,8 @@ class Evaluator:
         if (verdict is Verdict.BEYOND or key in host.episodes) and self._applies(rule, host, instance):
             yield from self._step(host, rule, key, policy, verdict, at, value, stale_ms)
 
-    def _gone(self, host: Host, rule: Rule, policy: Policy, there: set[str], at: int, stale_ms: int) -> Iterator[Alert]:
+    def _gone(self, host: Host, rule: Rule, policy: Policy, values: Values, at: int, stale_ms: int) -> Iterator[Alert]:
+        there = {instance for instance, _ in values}
         for key in [k for k in host.episodes if k[0] == rule.name and k[1] not in there]:
             yield from self._step(host, rule, key, policy, Verdict.GONE, at, None, stale_ms)
 
@@ -348,14 +355,16 @@ class Evaluator:
                 verdict = Verdict.BEYOND if beyond else Verdict.CALM
                 yield from self._step(host, rule, key, policy(rule), verdict, now_ms, silent_s, now_ms)
         for rule in self._anomaly_rules if host.episodes else ():
-            for key in [k for k in host.episodes if k[0] == rule.name]:
+            key = (rule.name, "")
+            if key in host.episodes:
                 yield from self._tick_anomaly(host, rule, key, now_ms)
-        if self.silence.since_heard(host.host_id, monotonic) * 1000 <= STALE_MS:
+        unheard_s = self.silence.since_heard(host.host_id, monotonic)
+        if unheard_s * 1000 <= STALE_MS:
             for rule in self._absent_rules if host.seen else ():
                 yield from self._tick_absent(host, rule)
             if host.episodes and not silent_s:
                 yield from self._tick_stale(host)
-        if self.silence.since_heard(host.host_id, monotonic) > FORGET_AFTER_S:
+        elif unheard_s > FORGET_AFTER_S:
             self._roster.gone(host.host_id)
             yield from self._forget(host.host_id, now_ms)
 
