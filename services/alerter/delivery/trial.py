@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Iterable
 
 from services.alerter.delivery.channels.port import Channel, Failed, Outcome
-from services.alerter.delivery.receivers import channels_of, short_receivers
+from services.alerter.delivery.receivers import channels_of
 from services.alerter.notification.notification import Notification
+from services.alerter.routing.file import short_receivers
 from services.alerter.routing.receiver import Receiver
 from services.alerter.rules.rule import Language
 from shared.runtime.clock import Clock, SystemClock

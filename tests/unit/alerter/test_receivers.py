@@ -12,7 +12,8 @@ from services.alerter.delivery.channels.apprise import FIXED
 from services.alerter.delivery.channels.email import Email
 from services.alerter.delivery.channels.port import Delivered, Failed
 from services.alerter.delivery.channels.webhook import Webhook
-from services.alerter.delivery.receivers import channels_of, external_url, short_receivers
+from services.alerter.delivery.receivers import channels_of, external_url
+from services.alerter.routing.file import short_receivers
 from services.alerter.routing.receiver import AppriseTo, MailTo, Receiver, WebhookTo
 from shared.runtime.settings import Settings, SettingsError
 from tests.support.receivers import webhook_receiver
