@@ -1,117 +1,86 @@
-"""Debian's Alertmanager and its amtool: fetched once by apt, unpacked beside other downloads, never installed.
-
-with running_alertmanager(tmp_path) as url: ...
-"""
+"""A real Alertmanager on loopback, out of Debian's package."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
+import json
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import pytest
+from tests.support.debian import debian_or_skip
+from tests.support.waiting import eventually
 
-from shared.broker.jars import cache_dir
-
-PACKAGE = "prometheus-alertmanager"
-AMTOOL = "amtool"
-ALERTMANAGER = "prometheus-alertmanager"
-FETCH_WITHIN = 120  # seconds
-STARTS_WITHIN = 20
-_PLAIN = """
-route: {receiver: nobody}
+CONFIG = """
+route: {receiver: nobody, group_wait: 1s}
 receivers: [{name: nobody}]
 """
 
 
-class NotAtHand(Exception):
-    """Says what is missing, in one line."""
+@dataclass(frozen=True)
+class Alertmanager:
+    url: str
+    amtool: Path
+    process: subprocess.Popen[bytes]
+    log: Path
 
+    def alerts(self) -> list[dict[str, Any]]:
+        """What it holds to be firing."""
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
+            return list(json.load(answer))
 
-def alertmanager_programs(cache: Path | None = None) -> Path:
-    """The directory with ``amtool`` and ``prometheus-alertmanager``. Blocks: the first time for some seconds, and that
-    needs apt and the network. Raises ``NotAtHand``.
-    """
-    cache = cache or cache_dir()
-    place = cache / "alertmanager-debian"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "alertmanager-debian.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # who comes second waits, and finds them there
-        if not place.is_dir():
-            _fetch(place)
-    return place / "usr" / "bin"
+    def ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise RuntimeError(f"Alertmanager ended: {self.log.read_text()[-500:]}")
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
 
-
-def _fetch(place: Path) -> None:
-    if missing := [program for program in ("apt-get", "dpkg-deb") if shutil.which(program) is None]:
-        raise NotAtHand(f"Alertmanager comes from Debian's packages, and there is no {missing[0]}")
-    scratch = place.with_suffix(".part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    try:
-        _run(["apt-get", "download", PACKAGE], scratch)
-        (package,) = scratch.glob("*.deb")
-        _run(["dpkg-deb", "-x", package.name, "unpacked"], scratch)
-        _find_templates_here(scratch / "unpacked" / "usr" / "bin" / ALERTMANAGER)
-        (scratch / "unpacked").replace(place)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _find_templates_here(program: Path) -> None:
-    """Debian's Alertmanager reads its templates where the package would be installed: now from its working directory,
-    by a path of the same length.
-    """
-    program.write_bytes(program.read_bytes().replace(b"/usr/share/prometheus/", b".////share/prometheus/"))
-
-
-def _run(command: list[str], directory: Path) -> None:
-    try:
-        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=FETCH_WITHIN)
-    except subprocess.TimeoutExpired:
-        raise NotAtHand(f"`{' '.join(command)}` took longer than {FETCH_WITHIN} s") from None
-    if done.returncode:
-        raise NotAtHand(f"`{' '.join(command)}` failed: {' '.join(done.stderr.split())[:300]}")
-
-
-@pytest.fixture(scope="session")
-def alertmanager_at_hand() -> Path:
-    """The programs' directory; where they cannot be had, skip at a desk and fail in CI."""
-    try:
-        return alertmanager_programs()
-    except (NotAtHand, OSError) as error:
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            raise
-        pytest.skip(f"no Alertmanager: {error}")
+    def tool(self, *words: str) -> str:
+        """What amtool says."""
+        return subprocess.run(
+            [str(self.amtool), f"--alertmanager.url={self.url}", *words],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        ).stdout
 
 
 @contextmanager
-def running_alertmanager(programs: Path, directory: Path, config: str = _PLAIN) -> Iterator[str]:
-    """An Alertmanager of its own on loopback, alone; its URL, once it is ready."""
-    file = directory / "alertmanager.yml"
-    file.write_text(config)
-    port = _free_port()
-    command = [
-        str(programs / ALERTMANAGER),
-        f"--config.file={file}",
-        f"--storage.path={directory / 'alertmanager'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--cluster.listen-address=",
-    ]
-    with (directory / "alertmanager.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=programs.parent, stdout=log, stderr=subprocess.STDOUT)
+def alertmanager(directory: Path, port: int | None = None) -> Iterator[Alertmanager]:
+    """Started, and ended at the end; ``await started(it)`` before it is used."""
+    root = debian_or_skip("alertmanager-0.25", "prometheus-alertmanager")
+    program = directory / "prometheus-alertmanager"
+    # Debian's has the place of its templates built in, and wants them even when it mails nobody: below where it runs.
+    installed, here = b"/usr/share/prometheus/alertmanager", b"usr/share/prometheus/alertmanager/"
+    program.write_bytes((root / "usr/bin/prometheus-alertmanager").read_bytes().replace(installed, here))
+    program.chmod(0o755)
+    config = directory / "alertmanager.yml"
+    config.write_text(CONFIG)
+    port = port or _free_port()
+    with (directory / "alertmanager.log").open("ab") as log:
+        process = subprocess.Popen(
+            [
+                str(program),
+                f"--config.file={config}",
+                f"--storage.path={directory / 'alertmanager'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                "--cluster.listen-address=",
+            ],
+            cwd=root,
+            stdout=log,
+            stderr=log,
+        )
     try:
-        url = f"http://127.0.0.1:{port}"
-        _until_ready(url, process, directory / "alertmanager.log")
-        yield url
+        yield Alertmanager(f"http://127.0.0.1:{port}", root / "usr/bin/amtool", process, directory / "alertmanager.log")
     finally:
         process.terminate()
         try:
@@ -121,18 +90,12 @@ def running_alertmanager(programs: Path, directory: Path, config: str = _PLAIN) 
             process.wait()
 
 
-def _until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + STARTS_WITHIN
-    while process.poll() is None and time.monotonic() < until:
-        try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.05)
-    raise AssertionError(f"Alertmanager is not ready; it said:\n{log.read_text()[-2000:]}")
+async def started(it: Alertmanager) -> Alertmanager:
+    await eventually(it.ready, that="Alertmanager is ready")
+    return it
 
 
 def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -43,10 +43,10 @@ class Job:
     due: float
     pauses: Iterator[float] = field(default_factory=lambda: backoff(FIRST_PAUSE_S, 3.0, LONGEST_PAUSE_S))
     attempts: int = 0
+    alert_ids: frozenset[str] = frozenset()
 
-    @property
-    def alert_ids(self) -> list[str]:
-        return alert_ids(self.notification)
+    def __post_init__(self) -> None:
+        self.alert_ids = frozenset(alert_ids(self.notification))
 
 
 class Lane:

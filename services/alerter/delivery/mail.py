@@ -163,7 +163,7 @@ def _facts(
         "description": said.get("description", ""),
         "advice": advice,
         "contributions": _lines(said.get("contributions", "")),
-        "processes": _lines(said.get("top_processes", "")),
+        "processes": _lines(said.get("top_processes", "") or "\n".join(seen.processes)),
         "labels": [
             [clip(k, _MOST_LABEL), clip(v, _MOST_LABEL)]
             for k, v in sorted(alert.labels.items())

@@ -31,7 +31,8 @@ class Similar:
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """``points``: (epoch milliseconds, value) of ``metric``, oldest first. ``expected``: lowest and highest value that
-    is usual, where somebody knows it. ``logs``: oldest first.
+    is usual, where somebody knows it. ``logs``: oldest first. ``processes``: the
+    largest, in words.
     """
 
     metric: str = ""
@@ -40,6 +41,7 @@ class Gathered:
     expected: tuple[float, float] | None = None
     threshold: float | None = None
     logs: tuple[LogLine, ...] = ()
+    processes: tuple[str, ...] = ()
     similar: Similar | None = None
 
 

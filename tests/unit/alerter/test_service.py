@@ -21,7 +21,7 @@ def settings(tmp_path: Path, **sections: Any) -> Settings:
 def test_bad_rules_are_refused_by_name_and_line(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("rules:\n  - name: a\n    title: t\n    metric: cpu.load\n    above: 1\n")
     with pytest.raises(
-        SettingsError, match=r"LAPWING_ALERTER__RULES: .*mine\.yaml:4: rule `a`, metric: unknown"
+        SettingsError, match=r"LAPWING_ALERTER__RULES: .*mine\.yaml:4: rule `a`, metric: unknown metric"
     ):
         build(settings(tmp_path, alerter={"rules": tmp_path / "mine.yaml"}))
 
