@@ -57,6 +57,7 @@ class Entry:
     hold: Hold = FREE
     groups: list[Group] = field(default_factory=list)
     routed: bool = False
+    leaving: bool = False
 
     @property
     def id(self) -> str:

@@ -8,6 +8,7 @@ successor neither repeats what arrived nor forgets what did not.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import get_args
@@ -80,6 +81,8 @@ class Notifier:
         self._trials = Trials()
         self._spent: dict[str, Spent] = {}
         self._flights: dict[str, _Flight] = {}
+        self._leaving: deque[tuple[int, str]] = deque()
+        """When to forget what ended and of which all was said, and its id."""
         self._decided: int | None = None
         self._look: dict[str, None] = {}
         """Alerts for which something may have changed."""
@@ -290,6 +293,10 @@ class Notifier:
             self._look_at_all_that(turned)
         for alert_id in self._acks.turn(now):
             self._touch(alert_id)
+        while self._leaving and self._leaving[0][0] <= now:
+            if entry := self._board.get(self._leaving.popleft()[1]):
+                entry.leaving = False
+                self._schedule(entry, now)
         for fingerprint in self._flaps.turn(now):
             self._look |= dict.fromkeys(self._board.of(fingerprint))
         changed = {name for name, until in self._quiet_until.items() if until <= now}
@@ -409,7 +416,12 @@ class Notifier:
             if step := self._grouping.step(entry, group):
                 self._wake(group, step[1])
         if not entry.firing and not open_ends and not any(t.aloft for t in self._ledger.of(entry.id).values()):
-            self._bury(entry.id)
+            # Who had the lease before may be in the middle of telling its beginning.
+            if now - (entry.since or now) >= UNANSWERED_MS:
+                self._bury(entry.id)
+            elif not entry.leaving:
+                entry.leaving = True
+                self._leaving.append((now + UNANSWERED_MS, entry.id))
 
     def _join_strays(self, entry: Entry) -> None:
         """Its end is told to whoever knows of it, also where no route leads any more."""
