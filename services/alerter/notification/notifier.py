@@ -38,6 +38,9 @@ Place = tuple[int | str, ...]
 
 DIGEST = "{}:{digest}"
 _SWEEP_EVERY = 10_000
+_MANY = 16
+"""Beyond so many silences at once it is cheaper to look at every alert than to ask whom they mean."""
+
 _KEPT_MS = 7 * 86_400_000
 _NEWS = ("fresh", "flap", "worse", "again")
 _SEVERITIES = get_args(Severity)
@@ -84,6 +87,8 @@ class Notifier:
         self._leaving: deque[tuple[int, str]] = deque()
         """When to forget what ended and of which all was said, and its id."""
         self._decided: int | None = None
+        self._silenced: list[Silence] = []
+        """Silences that came, went, began or ended."""
         self._look: dict[str, None] = {}
         """Alerts for which something may have changed."""
         self._told: dict[str, None] = {}
@@ -115,7 +120,7 @@ class Notifier:
             before = self._silences.drop(name)
             if isinstance(event, Silence):
                 self._silences.put(event)
-            self._look_at_all_that([s for s in (before, event) if isinstance(s, Silence)])
+            self._silenced += [s for s in (before, event) if isinstance(s, Silence)]
         elif kind == "ack":
             self._acks.drop(name)
             if isinstance(event, Acknowledgement):
@@ -169,7 +174,7 @@ class Notifier:
 
     def next_due(self) -> int | None:
         """When ``decide`` is to be called again if nothing is heard until then; 0: at once."""
-        if self._look or self._told or self._trials.any:
+        if self._look or self._told or self._silenced or self._trials.any:
             return 0
         while self._due and self._due[0][2].due != self._due[0][0]:
             heapq.heappop(self._due)
@@ -183,10 +188,6 @@ class Notifier:
             min((h.until for h in self._held.values()), default=None),
         ]
         return min((t for t in times if t is not None), default=None)
-
-    @property
-    def firing(self) -> int:
-        return sum(1 for entry in self._board if entry.firing)
 
     # -- folding -----------------------------------------------------------------------------------------------
 
@@ -260,9 +261,10 @@ class Notifier:
             if alert_id in self._board.entries:
                 self._told[alert_id] = None
 
-    def _look_at_all_that(self, silences: list[Silence]) -> None:
+    def _look_at_what_they_mean(self) -> None:
+        silences, self._silenced = self._silenced, []
         for entry in self._board:
-            if any(matches(s.matchers, entry.alert.labels) for s in silences):
+            if len(silences) > _MANY or any(matches(s.matchers, entry.alert.labels) for s in silences):
                 self._look[entry.id] = None
 
     def _touch(self, alert_id: str) -> None:
@@ -289,8 +291,9 @@ class Notifier:
     # -- time --------------------------------------------------------------------------------------------------
 
     def _pass_time(self, now: int) -> None:
-        if turned := self._silences.turn(now):
-            self._look_at_all_that(turned)
+        self._silenced += self._silences.turn(now)
+        if self._silenced:
+            self._look_at_what_they_mean()
         for alert_id in self._acks.turn(now):
             self._touch(alert_id)
         while self._leaving and self._leaving[0][0] <= now:
@@ -565,8 +568,11 @@ class Notifier:
 
     # -- questions ---------------------------------------------------------------------------------------------
 
-    def _quiet_for(self, entry: Entry, route: RouteEntry) -> bool:
-        return any(self._quiet_name(entry, name) for name in route.quiet)
+    def _quiet_for(self, entry: Entry, group: Group) -> bool:
+        """Whom no route leads to any more is told when anybody may be."""
+        if group.resolves_only:
+            return bool(self._all_quiet(entry))
+        return any(self._quiet_name(entry, name) for name in group.route.quiet)
 
     def _quiet_name(self, entry: Entry, name: str) -> bool:
         if not self._quiet.get(name):
@@ -576,9 +582,10 @@ class Notifier:
 
     def _all_quiet(self, entry: Entry) -> list[str]:
         """The quiet hours that keep it from everybody; none where somebody may be told."""
-        if not entry.groups or not all(self._quiet_for(entry, g.route) for g in entry.groups):
+        groups = [g for g in entry.groups if not g.resolves_only]
+        if not groups or not all(self._quiet_for(entry, g) for g in groups):
             return []
-        return sorted({n for g in entry.groups for n in g.route.quiet if self._quiet_name(entry, n)})
+        return sorted({n for g in groups for n in g.route.quiet if self._quiet_name(entry, n)})
 
     def _hushed(self, entry: Entry, receiver: str) -> bool:
         return self._flaps.knows(entry.alert.fingerprint, receiver)

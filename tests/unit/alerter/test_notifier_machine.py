@@ -9,6 +9,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import Phase, settings
@@ -31,7 +32,8 @@ inhibit_rules:
   - source: ['severity="critical"', 'metric!=""']
     target: ['severity=~"warning|info"', 'metric!=""']
     equal: [host_id, metric]
-flapping: {times: 100, within: 1h}
+flapping: {times: 2, within: 2h}
+quiet_hours: [{name: noon, zone: UTC, from: "10:00", to: "14:00"}]
 """
 ONE = """
 route:
@@ -52,12 +54,13 @@ route:
   group_by: [host_id]
   group_wait: 30s
   group_interval: 1m
+  quiet: [noon]
   routes:
     - {match: ['host_id="h1"'], receiver: ops, continue: true}
     - {match: [host_id=~"h1|h2"], group_by: [...]}
 """
 PLANS = [plan(ONE + REST), plan(OTHER + REST)]
-PLANS[1].receivers["ops"] = PLANS[1].receivers["ops"].model_copy(update={"cap": Cap(messages=3, per="10m")})
+PLANS[1].receivers["ops"] = PLANS[1].receivers["ops"].model_copy(update={"cap": Cap(messages=1, per="10m")})
 
 KINDS = {
     "memory_low": {"severity": "warning", "metric": "memory.percent"},
@@ -195,7 +198,7 @@ class Course(RuleBasedStateMachine):
         before = {a.alert_id: self.knows.get((n.receiver, a.alert_id)) for a in n.firing}
         if n.occasion in ("first", "changed"):
             assert n.resolved or None in before.values(), "nothing is new in it"
-        if n.occasion == "first":
+        if n.occasion in ("first", "flapping"):
             assert set(before.values()) == {None}
         if n.occasion == "repeat":
             assert all(at is not None for at in before.values())
@@ -249,6 +252,8 @@ class Course(RuleBasedStateMachine):
 
     def hidden(self, alert: Alert) -> bool:
         now = self.desk.now
+        if self.desk.plan is PLANS[1] and 10 <= datetime.fromtimestamp(now / 1000, UTC).hour < 14:
+            return True
         silences = [s for s in self.desk.control.values() if isinstance(s, Silence)]
         if any(s.starts_at <= now < s.ends_at and matches(s.matchers, alert.labels) for s in silences):
             return True
@@ -281,6 +286,7 @@ class Course(RuleBasedStateMachine):
             return
         self.reliable = True
         self.desk.wait(30 * HOUR)
+        self.desk.wait(4 * HOUR if 10 <= datetime.fromtimestamp(self.desk.now / 1000, UTC).hour < 14 else 0)
         for name in self.open():
             alert = self.fired[name]
             if not self.muted(alert):
