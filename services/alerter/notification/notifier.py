@@ -15,6 +15,7 @@ from typing import get_args
 
 from services.alerter.notification import quiet_hours
 from services.alerter.notification.acknowledgement import Acknowledgements
+from services.alerter.notification.attention import attention_of
 from services.alerter.notification.board import Board, Entry, Hold
 from services.alerter.notification.cap import Spent
 from services.alerter.notification.flapping import Flaps
@@ -27,7 +28,7 @@ from services.alerter.notification.trials import Trials
 from services.alerter.routing.plan import Plan, with_entered
 from shared.alerting.matching import matches
 from shared.alerting.routing import Router, group_labels
-from shared.schemas.alert import Alert, Attention, AttentionState, Delivery
+from shared.schemas.alert import Alert, Attention, Delivery
 from shared.schemas.anomaly import Severity
 from shared.schemas.control import Acknowledgement, Control, ReceiverEntry, RouteEntry, Silence, Trial
 
@@ -341,55 +342,18 @@ class Notifier:
             (ack.author or "somebody") if ack else "",
             self._flaps.flapping(alert.fingerprint),
         )
-        said = self._attention(entry, silences, ack, now) if entry.firing else None
-        if said:
-            self._board.hear_attention(said)
+        said = []
+        if entry.firing and (event := self._attention(entry, silences, ack, now)):
+            self._board.hear_attention(event)
+            said.append(event)
         self._schedule(entry, now)
-        return [said] if said else []
+        return said
 
     def _attention(
         self, entry: Entry, silences: list[Silence], ack: Acknowledgement | None, now: int
     ) -> Attention | None:
-        hold = entry.hold
-        quiet = self._all_quiet(entry)
-        by = [f"silence:{i}" for i in hold.silences[:50]]
-        by += [f"alert:{hold.inhibitor}"] if hold.inhibitor else []
-        by += [f"user:{hold.ack}"] if hold.ack else []
-        by += [f"quiet:{name}" for name in quiet[:10]]
-        state: AttentionState
-        until: int | None = None
-        if hold.muted:
-            state, reason = "suppressed", "a silence" if hold.silences else "another alert says it already"
-            if not hold.inhibitor and not hold.ack and not quiet:
-                until = max(s.ends_at for s in silences)
-        elif ack:
-            state, reason, until = "acknowledged", ack.note[:1024], ack.expires_at
-        elif hold.flapping:
-            times = self._flaps.fires(entry.alert.fingerprint)
-            state, reason = "flapping", f"it fired {times} times within a short time"
-        elif quiet:
-            state, reason = "suppressed", "quiet hours"
-            until = max(self._quiet_until[name] for name in quiet)
-        else:
-            state, reason = "active", ""
-        before = entry.attention
-        if before is None and state == "active":
-            return None
-        if before is not None and (before.state, before.by, before.until) == (state, by, until):
-            return None
-        if state == "active" and before is not None:
-            reason = "worse than when it was acknowledged" if entry.outgrew else f"no longer {before.state}"
-        ts = max(now, before.ts) if before else now
-        return Attention(
-            event_id=f"{entry.id[:80]}:attention:{state}:{ts}",
-            ts=ts,
-            alert_id=entry.id,
-            host_id=entry.alert.host_id,
-            state=state,
-            reason=reason,
-            by=by,
-            until=until,
-        )
+        quiet = {name: self._quiet_until[name] for name in self._all_quiet(entry)}
+        return attention_of(entry, silences, ack, quiet, self._flaps.fires(entry.alert.fingerprint), now)
 
     def _route(self, entry: Entry) -> None:
         entry.routed = True
