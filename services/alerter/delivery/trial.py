@@ -1,13 +1,15 @@
-"""Try a receiver: what ``lapwing alert test CHANNEL`` does."""
+"""Try a receiver: what ``lapwing alert test RECEIVER`` does, and a trial that somebody asked for."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from services.alerter.delivery.channels.port import Channel, Failed, Outcome
-from services.alerter.delivery.channels.webhook import where
-from services.alerter.delivery.receivers import receivers
+from services.alerter.delivery.receivers import channels_of
 from services.alerter.notification.notification import Notification
+from services.alerter.routing.file import short_receivers
+from services.alerter.routing.receiver import Receiver
 from services.alerter.rules.rule import Language
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.settings import Settings, SettingsError
@@ -20,45 +22,42 @@ _TEXTS = {
 }
 
 
-async def send_test(settings: Settings, channel: str, *, clock: Clock | None = None) -> str:
-    """One attempt to tell the receiver of ``channel`` something harmless; returns a sentence.
+async def send_test(
+    settings: Settings, name: str, *, receivers: Iterable[Receiver] = (), clock: Clock | None = None
+) -> str:
+    """One attempt by each channel of a receiver to tell it something harmless; returns a sentence a channel.
 
-    Raises ``SettingsError`` when nothing is configured for it or when it did not arrive.
+    ``receivers``: those of the routing file. Raises ``SettingsError`` when there is no such receiver, or when one
+    attempt did not arrive.
     """
-    if channel not in _NEEDED:
-        raise SettingsError(f"unknown channel {channel!r}: it is one of {', '.join(_NEEDED)}")
-    found = receivers(settings)
+    known = {r.name: r for r in (*short_receivers(settings), *receivers)}
+    if name not in known:
+        if name in _NEEDED:
+            raise SettingsError(f"nothing to test: {_NEEDED[name]} is not set")
+        names = ", ".join(dict.fromkeys((*known, *_NEEDED)))
+        raise SettingsError(f"unknown channel {name!r}: it is one of {names}")
+    channels = channels_of(known[name], settings)
+    if not channels:
+        raise SettingsError(f"nothing to test: receiver `{name}` has no way to be told")
+    notification = trial(name, settings.alerter.language, (clock or SystemClock()).now_ms())
     try:
-        if channel not in found:
-            raise SettingsError(f"nothing to test: {_NEEDED[channel]} is not set")
-        alert = _alert(clock or SystemClock(), settings.alerter.language)
-        outcome = await _attempt(
-            found[channel], Notification(channel, "firing", alert.rule, alert.severity, (alert,)), settings
-        )
+        outcomes = [await _attempt(channel, notification, settings) for channel in channels]
     finally:
-        for used in found.values():
-            await used.close()
-    target = where(settings.alerter.webhook_url or "") if channel == "webhook" else ", ".join(settings.alerter.email_to)
-    if isinstance(outcome, Failed):
-        raise SettingsError(f"the test did not arrive at {target}: {outcome.reason}")
-    return f"the test was accepted for {target}" + (f" ({outcome.detail})" if outcome.detail else "")
+        for channel in channels:
+            await channel.close()
+    sentences = [_sentence(c, o) for c, o in zip(channels, outcomes, strict=True)]
+    if any(isinstance(outcome, Failed) for outcome in outcomes):
+        raise SettingsError("\n".join(sentences))
+    return "\n".join(sentences)
 
 
-async def _attempt(channel: Channel, notification: Notification, settings: Settings) -> Outcome:
-    try:
-        async with asyncio.timeout(settings.alerter.timeout):
-            return await channel.deliver(notification)
-    except TimeoutError:
-        return Failed(f"not done within {settings.alerter.timeout:g} s")
-
-
-def _alert(clock: Clock, language: Language) -> Alert:
-    now = clock.now_ms()
+def trial(receiver: str, language: Language, now_ms: int, trial_id: str = "") -> Notification:
+    """Something harmless to tell; ``trial_id`` is the id of a ``Trial`` it answers."""
     title, text = _TEXTS[language]
-    return Alert(
-        event_id=f"test:{now}",
-        ts=now,
-        alert_id=f"test:{now}",
+    alert = Alert(
+        event_id=f"test:{now_ms}",
+        ts=now_ms,
+        alert_id=f"test:{trial_id or now_ms}",
         fingerprint="7e57000000000000",
         host_id="lapwing-test",
         host="lapwing-test",
@@ -70,6 +69,23 @@ def _alert(clock: Clock, language: Language) -> Alert:
         annotations={"summary": text, "title": title, "advice": text},
         value=0.0,
         threshold=0.0,
-        started_at=now,
+        started_at=now_ms,
         summary=text,
     )
+    return Notification(
+        receiver, "trial", '{}:{alertname="lapwing_test"}', {"alertname": "lapwing_test"}, (alert,), at=now_ms
+    )
+
+
+def _sentence(channel: Channel, outcome: Outcome) -> str:
+    if isinstance(outcome, Failed):
+        return f"the test did not arrive at {channel.target}: {outcome.reason}"
+    return f"the test was accepted for {channel.target}" + (f" ({outcome.detail})" if outcome.detail else "")
+
+
+async def _attempt(channel: Channel, notification: Notification, settings: Settings) -> Outcome:
+    try:
+        async with asyncio.timeout(settings.alerter.timeout):
+            return await channel.deliver(notification)
+    except TimeoutError:
+        return Failed(f"not done within {settings.alerter.timeout:g} s")
