@@ -204,12 +204,12 @@ class Notifier:
             self._look = {i: None for i in self._look if self._board.get(i)}
         if entry is None:
             return
-        if was is None:
+        if was is None and entry.firing:
             self._flaps.fired(alert.fingerprint, alert.ts)
             for receiver, told in self._ledger.of(alert.alert_id).items():
                 if told.flapping:
                     self._flaps.told(alert.fingerprint, receiver)
-        elif not entry.firing:
+        if not entry.firing:
             self._flaps.ended(alert.fingerprint, alert.ts)
         if was is not None and was.labels != alert.labels:
             self._leave_groups(entry)

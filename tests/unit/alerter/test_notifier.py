@@ -238,6 +238,20 @@ def test_the_end_follows_a_beginning_that_the_one_before_told_at_the_last_moment
     assert said(desk.wait(10 * MINUTE)) == [("ops", "resolved", "-a")]
 
 
+def test_where_only_the_newest_is_kept_of_each_alert_its_end_is_told_all_the_same() -> None:
+    desk = Desk()
+    one = desk.fire("a")
+    desk.wait(MINUTE)
+    untold = desk.fire("b", rule="disk_full")
+    desk.end(one)
+    desk.end(untold)
+    desk.topic = [e for e in desk.topic if e.kind != "alert" or e.state == "resolved"]
+    desk.succeed()
+    assert said(desk.wait(10 * MINUTE)) == [("ops", "resolved", "-a")]
+    desk.succeed()
+    assert desk.wait(10 * MINUTE) == []
+
+
 def test_what_is_over_and_done_with_is_forgotten() -> None:
     desk = Desk()
     desk.end(desk.fire("a"))
