@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     _account_commands(commands)
     _dead_letter_commands(commands)
     _kafka_user_commands(commands)
+    _rules_commands(commands)
     _replay_commands(commands)
     _train_commands(commands)
     return root
@@ -110,7 +111,7 @@ def _config_commands(commands: Any) -> None:
 def _alert_commands(commands: Any) -> None:
     alert = group(commands, "alert", "try the ways to tell somebody", "lapwing alert test webhook")
     test = command(alert, "test", "send a test notification", "lapwing alert test webhook", _alert_test)
-    test.add_argument("channel", choices=("webhook", "email"), metavar="CHANNEL", help="webhook or email")
+    test.add_argument("channel", metavar="CHANNEL", help="webhook, email, or a receiver of the routing file")
 
 
 def _account_commands(commands: Any) -> None:
@@ -127,6 +128,12 @@ def _dead_letter_commands(commands: Any) -> None:
 
 def _kafka_user_commands(commands: Any) -> None:
     from services.kafka_users.cli import register
+
+    register(commands)
+
+
+def _rules_commands(commands: Any) -> None:
+    from services.rules.cli import register
 
     register(commands)
 
@@ -293,9 +300,14 @@ def _config_show(config: Settings, _: argparse.Namespace) -> int:
 
 
 def _alert_test(config: Settings, arguments: argparse.Namespace) -> int:
-    from services.alerter.trial import send_test
+    from services.alerter.delivery.trial import send_test
+    from services.alerter.routing.file import RoutingError, load_plan
 
-    print(_run(send_test(config, arguments.channel)))
+    try:
+        receivers = load_plan(config).receivers.values()
+    except RoutingError as error:
+        raise UsageError(f"LAPWING_ALERTER__ROUTING: {error}") from None
+    print(_run(send_test(config, arguments.channel, receivers=receivers)))
     return 0
 
 

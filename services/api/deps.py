@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from services.api.auth.accounts import Accounts
 from services.api.auth.attempts import Addresses, Attempts
+from services.api.auth.basic import Basic
 from services.api.auth.gate import Gate
 from services.api.auth.passwords import Passwords
 from services.api.auth.vault import Vault
@@ -16,10 +17,13 @@ from services.api.history import History
 from services.api.hosts import Directory, OwnHost
 from services.api.intake import Intake
 from services.api.ledger import Ledger
+from services.api.links import Links
 from services.api.live import Live
 from services.api.overload import Learned
 from services.api.past import Past
+from services.api.private_addresses import Resolve, resolved
 from services.api.queries import Queries
+from services.api.told import Told
 from shared.models.registry import models_dir
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.health import Health
@@ -43,10 +47,17 @@ class Deps:
     gate: Gate
     logins: Attempts
     addresses: Addresses
+    basic: Basic
     intake: Intake
     dead_letters: DeadLetterOffice
     decisions: Decisions
     learned: Learned
+    links: Links
+    told: Told = field(default_factory=Told)
+    resolve: Resolve = resolved
+    started_ms: int = 0
+    patience: float = 15.0
+    """Seconds the alerter has to answer."""
     listening: list[str] = field(default_factory=list)
     """Names and addresses this API answers to, once it listens."""
     ready: bool = True
@@ -65,6 +76,8 @@ def make(
     queries = Queries()
     live = Live(max_future_ms=round(settings.ingest.max_future_seconds * 1000))
     passwords = passwords or Passwords()
+    logins = Attempts(settings.api.login_attempts_per_minute)
+    decisions = Decisions(queries, clock)
     accounts = Accounts(Vault(queries), passwords, clock, token_ttl=settings.api.token_ttl)
     return Deps(
         settings=settings,
@@ -80,10 +93,13 @@ def make(
         passwords=passwords,
         accounts=accounts,
         gate=Gate(accounts),
-        logins=Attempts(settings.api.login_attempts_per_minute),
         addresses=Addresses(settings.api.proxies),
+        logins=logins,
+        basic=Basic(accounts, logins, clock),
         intake=Intake(settings),
         dead_letters=DeadLetterOffice(queries, settings),
-        decisions=Decisions(queries, clock),
+        decisions=decisions,
+        links=Links(settings, queries, decisions),
+        started_ms=clock.now_ms(),
         learned=Learned(models_dir(settings.data_dir), clock),
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import cast
 
 from services.detector.feedback import Opinions
 from shared.bus.port import Message, Tail
 from shared.schemas.codec import BadLine, Decoder
-from shared.schemas.control import Acknowledgement, Feedback, Silence
+from shared.schemas.control import Feedback
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +18,7 @@ class Listening:
     def __init__(self, tail: Tail, opinions: Opinions) -> None:
         self._tail = tail
         self._opinions = opinions
-        self._decoder: Decoder[Feedback | Silence | Acknowledgement] = Decoder(Feedback, Silence, Acknowledgement)
+        self._decoder: Decoder[Feedback] = Decoder(Feedback)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -29,13 +28,14 @@ class Listening:
 
     def take(self, message: Message) -> None:
         key = (message.key or b"").decode(errors="replace")
+        if not key.startswith(FEEDBACK):
+            return
         if not message.value:
             self._opinions.forget(key.removeprefix(FEEDBACK))
             return
         for event in self._decoder.lines(message.value):
             if isinstance(event, BadLine):
                 log.warning("a decision cannot be read", extra={"key": key, "reason": event.reason})
-            elif hasattr(event, "verdict"):  # only feedback has one: twins are no instances of the models
-                said = cast(Feedback, event)
-                self._opinions.take(said)
-                log.info("feedback", extra={"anomaly": said.id, "host": said.host_id, "verdict": said.verdict})
+            else:
+                self._opinions.take(event)
+                log.info("feedback", extra={"anomaly": event.id, "host": event.host_id, "verdict": event.verdict})

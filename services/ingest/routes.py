@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.schemas.alert import Alert, Delivery
+from shared.schemas.alert import Alert, Attention, Delivery
 from shared.schemas.anomaly import Anomaly, HostScore
 from shared.schemas.base import Event
 from shared.schemas.log import LogEvent
@@ -33,6 +33,6 @@ class Route:
 ROUTES = (
     Route(METRICS, "landing_metrics", (HostSample,), "raw_days", rolled_up=(HostSample, "samples"), ledger=True),
     Route(ANOMALIES, "landing_anomalies", (HostScore, Anomaly), "event_days", rolled_up=(HostScore, "scores")),
-    Route(ALERTS, "landing_alerts", (Alert, Delivery), "event_days", seconds=1.0),
+    Route(ALERTS, "landing_alerts", (Alert, Attention, Delivery), "event_days", seconds=1.0),
     Route(LOGS, "landing_logs", (LogEvent,), "log_days"),
 )

@@ -249,14 +249,32 @@ class AlerterSettings(Section):
         None, description="where everything that fires is posted, in Alertmanager's v4 form"
     )
     email_to: list[str] = Field([], description="who is mailed everything that fires, comma separated")
-    rules: Path | None = Field(None, description="rule file or directory that replaces the shipped rules")
+    rules: Path | None = Field(
+        None, description="rule file or directory that adds to, patches or replaces the shipped rules"
+    )
+    routing: Path | None = Field(
+        None, description="file that says who is told what: receivers, routes, inhibition, quiet hours"
+    )
+    webhook_secret: SecretStr | None = Field(None, description="signs what is posted to `webhook_url` (HMAC-SHA256)")
+    alertmanager_url: str | None = Field(None, description="an Alertmanager that is kept told of everything that fires")
+    heartbeat_url: str | None = Field(
+        None, description="called every `heartbeat_seconds` while alerting works: a dead man's switch elsewhere"
+    )
+    heartbeat_seconds: Seconds = Field(60.0, description="seconds between two calls of `heartbeat_url`")
+    link_secret: SecretStr | None = Field(
+        None,
+        description="signs the links in messages; the API needs the same; made in the data directory when unset",
+    )
+    allow_private_receivers: bool = Field(
+        False, description="whether receivers entered through the API may be at private addresses"
+    )
     host_silent_after: Seconds = Field(60.0, description="seconds without data before a host counts as silent")
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(8, description="delivery attempts before giving up")
     timeout: Seconds = Field(10.0, description="seconds one delivery attempt may take")
     external_url: str | None = Field(None, description="address of the dashboard as receivers see it, for links")
     language: Literal["en", "zh"] = Field("en", description="language of alerts and mails: `en` or `zh`")
 
-    @field_validator("webhook_url", "external_url")
+    @field_validator("webhook_url", "external_url", "alertmanager_url", "heartbeat_url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"https?://[^/\s]+\S*", value):

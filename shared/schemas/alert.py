@@ -10,6 +10,8 @@ from shared.schemas.anomaly import Severity
 from shared.schemas.base import Count, EpochMs, Event, HostId, Name
 
 AlertState = Literal["inactive", "pending", "firing", "resolved", "suppressed", "acknowledged", "flapping"]
+AttentionState = Literal["active", "suppressed", "acknowledged", "flapping"]
+Occasion = Literal["first", "changed", "repeat", "resolved", "worsened", "flapping", "escalation", "digest", "trial"]
 DeliveryOutcome = Literal["delivered", "temporary_failure", "permanent_failure", "gave_up"]
 
 
@@ -36,6 +38,28 @@ class Alert(Event):
     anomaly_id: Annotated[str, Field(max_length=128)] = ""
 
 
+class Attention(Event):
+    """Whether anybody is to be bothered about an alert that fires. Key = ``host_id``.
+
+    ``Alert`` says what is so, by the host's clock; this says what is made of it, by ours: two writers, who never
+    overwrite each other. The newest of an ``alert_id`` counts, while the alert fires.
+    """
+
+    kind: Literal["attention"] = "attention"
+    alert_id: Annotated[str, Field(min_length=1, max_length=128)]
+    host_id: HostId
+    state: AttentionState
+    reason: Annotated[str, Field(max_length=1024)] = ""
+    by: Annotated[
+        list[str],
+        Field(
+            max_length=100,
+            description="`silence:<id>`, `alert:<alert_id>` that inhibits it, `quiet:<name>`, `user:<name>`.",
+        ),
+    ] = []
+    until: Annotated[EpochMs | None, Field(description="When it ends by itself, where that is known.")] = None
+
+
 class Delivery(Event):
     """One attempt to tell somebody. Key = ``host_id`` of the first alert in it."""
 
@@ -50,3 +74,6 @@ class Delivery(Event):
     outcome: DeliveryOutcome
     detail: Annotated[str, Field(max_length=2048)] = ""
     next_attempt_at: EpochMs | None = None
+    occasion: Occasion = "first"
+    group_key: Annotated[str, Field(max_length=4096, description="As Alertmanager writes it.")] = ""
+    resolved_ids: Annotated[list[str], Field(description="Those of `alert_ids` that were told as over.")] = []

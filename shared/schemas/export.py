@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from shared.schemas.alert import Alert, Delivery
+from shared.schemas.alert import Alert, Attention, Delivery
 from shared.schemas.anomaly import Anomaly, HostScore
 from shared.schemas.base import SCHEMA_VERSION, Event
-from shared.schemas.control import Acknowledgement, Feedback, Silence
+from shared.schemas.control import CONTROLS
 from shared.schemas.log import LogEvent
 from shared.schemas.metrics import CATALOGUE
 from shared.schemas.sample import HostSample
@@ -25,10 +25,9 @@ EVENTS: dict[type[Event], Topic] = {
     HostScore: ANOMALIES,
     Anomaly: ANOMALIES,
     Alert: ALERTS,
+    Attention: ALERTS,
     Delivery: ALERTS,
-    Silence: CONTROL,
-    Acknowledgement: CONTROL,
-    Feedback: CONTROL,
+    **dict.fromkeys(CONTROLS, CONTROL),
 }
 """Every event kind and the topic it is on."""
 

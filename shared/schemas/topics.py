@@ -27,8 +27,12 @@ class Topic:
 METRICS = Topic("lapwing.metrics.v1", "host samples (HostSample)")
 LOGS = Topic("lapwing.logs.v1", "log lines (LogEvent)")
 ANOMALIES = Topic("lapwing.anomalies.v1", "scores and anomalies (HostScore, Anomaly)")
-ALERTS = Topic("lapwing.alerts.v1", "alert transitions and deliveries (Alert, Delivery)", 7 * 24 * 3600 * 1000)
-CONTROL = Topic("lapwing.control.v1", "silences, acknowledgements, feedback", compacted=True)
+ALERTS = Topic("lapwing.alerts.v1", "alerts and deliveries (Alert, Attention, Delivery)", 7 * 24 * 3600 * 1000)
+CONTROL = Topic(
+    "lapwing.control.v1",
+    "silences, acknowledgements, feedback, the alerter's setup",
+    compacted=True,
+)
 STATES = Topic("lapwing.states.v1", "what the detector knows of each host", compacted=True, segment_bytes=32 << 20)
 
 SPOOLED_HEADER = "lapwing-spooled"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.alerter.evaluator import ANOMALY_STALE_MS, STALE_MS, Evaluator
-from services.alerter.rule_files import load_rules
+from services.alerter.evaluation.evaluator import ANOMALY_STALE_MS, STALE_MS, Evaluator
+from services.alerter.rules.files import load_rules
 from shared.runtime.clock import ManualClock
 from shared.schemas.anomaly import Contribution
 from shared.schemas.codec import encode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.alerter.state import Change, Episode, Policy, Reason, Verdict, end, step
+from services.alerter.evaluation.state import Change, Episode, Policy, Reason, Verdict, end, step
 
 B, M, C, G = Verdict.BEYOND, Verdict.BETWEEN, Verdict.CALM, Verdict.GONE
 POLICY = Policy(for_ms=30_000, keep_firing_ms=15_000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.alerter.timeline import FUTURE_MS, LATE_AFTER_MS, Timeline, Timing
+from services.alerter.evaluation.timeline import FUTURE_MS, LATE_AFTER_MS, Timeline, Timing
 from shared.runtime.clock import ManualClock
 
 

@@ -1,0 +1,74 @@
+"""Alerts in words: values with their units, and one sentence that says what, where, and how much against how much."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from services.alerter.rules.rule import Language
+from shared.schemas.metrics import BY_NAME
+
+_STEPS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+_SENTENCES = {
+    "en": {
+        "metric": "{title} on {host}{where}: {value} (limit {threshold})",
+        "forecast": "{title} on {host}{where}: {value}, {threshold} in about {left}",
+        "absent": "{title}: {host}{where}, no {metric} for {value}",
+        "silent": "{title}: {host}, nothing heard for {value}",
+        "late": "{title} by {value}{where}",
+        "anomaly": "{title} on {host}: score {value} (above {threshold} is unusual)",
+    },
+    "zh": {
+        "metric": "{host} {title}{where}:{value}(阈值 {threshold})",
+        "forecast": "{host} {title}{where}:{value},约 {left} 后达到 {threshold}",
+        "absent": "{title}:{host}{where},已有 {value} 没有 {metric}",
+        "silent": "{title}:{host},已有 {value} 没有数据",
+        "late": "{title} {value}{where}",
+        "anomaly": "{host} {title}:异常分数 {value}(高于 {threshold} 为异常)",
+    },
+}
+
+
+def sentence(language: Language, condition: str, *, where: str, **words: str) -> str:
+    """``words``: title, host, value, threshold, left, metric; ``where`` is the instance, empty where there is none."""
+    return _SENTENCES[language][condition].format(where=f" {where}" if where else "", **words)
+
+
+def quantity(metric: str, value: float | None) -> str:
+    """``97.2 %``, ``1.5 GiB/s``, ``75 s``; metrics are those of the catalogue, or ``seconds``, or none."""
+    if value is None:
+        return "?"
+    if metric == "seconds":
+        return duration(value * 1000)
+    if metric not in BY_NAME:
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    known = BY_NAME[metric]
+    if known.unit.startswith("bytes"):
+        return _binary(value) + known.unit.removeprefix("bytes").replace(" per second", "/s")
+    unit = {"percent": " %", "per second": "/s", "degrees Celsius": " °C", "milliseconds": " ms", "score": ""}
+    number = f"{value:.{known.decimals}f}"
+    return number + unit.get(known.unit, f" {known.unit}")
+
+
+def _binary(value: float) -> str:
+    for step in _STEPS:
+        if abs(value) < 1024 or step == _STEPS[-1]:
+            return f"{value:.0f} {step}" if step == "B" else f"{value:.1f} {step}"
+        value /= 1024
+    raise AssertionError
+
+
+def duration(ms: float) -> str:
+    """The two largest units: ``2 d 3 h``, ``5 min 10 s``, ``45 s``."""
+    left = max(0, round(ms / 1000))
+    parts = []
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def instant(ms: int) -> str:
+    """``2026-11-21 03:59:16 UTC``."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
