@@ -26,14 +26,17 @@ from benchmarks.fleet import Host
 from services.api import deps as wiring
 from services.api import metric_values
 from services.api.app import create_app
+from services.api.broadcast import Hub
 from services.api.feed import Feed
 from services.api.history import History
 from services.api.history_plan import plan
 from services.api.live import Live
 from services.api.queries import Queries
 from services.api.server import Server
+from services.api.told import Told
 from shared.bus.port import Message
 from shared.runtime import logs
+from shared.runtime.clock import SystemClock
 from shared.runtime.settings import Settings
 from shared.schemas.metrics import BY_NAME
 from shared.schemas.topics import METRICS
@@ -128,7 +131,7 @@ async def _serving(pipe: Connection) -> None:
     await deps.accounts.open()
     await deps.accounts.add_user("admin", PASSWORD, "admin")
     token = (await deps.accounts.login("admin", PASSWORD)).token
-    feed = Feed(None, deps.live, deps.hub, deps.clock)  # type: ignore[arg-type]
+    feed = Feed(None, deps.live, deps.hub, deps.told, deps.clock)  # type: ignore[arg-type]
     hosts = [Host(i) for i in range(HOSTS)]
 
     def hear() -> None:
@@ -179,7 +182,7 @@ def _fresh_answers() -> None:
     ):
         print(f"{name} {_timed(lambda make=make: encoded(make()), 2000) * 1e6:.0f}", end="  ")  # type: ignore[misc]
     message = _message(Host(1), _now())
-    feed = Feed(None, live, wiring.make(Settings()).hub, wiring.make(Settings()).clock)  # type: ignore[arg-type]
+    feed = Feed(None, live, Hub(), Told(), SystemClock())  # type: ignore[arg-type]
     print(f" taking an event from the topic {_timed(lambda: feed.take(message), 2000) * 1e6:.0f}")
 
 
@@ -192,7 +195,7 @@ def _fleet() -> None:
 
 
 def _heard(live: Live, number: int) -> list[Any]:
-    feed = Feed(None, live, wiring.make(Settings()).hub, wiring.make(Settings()).clock)  # type: ignore[arg-type]
+    feed = Feed(None, live, Hub(), Told(), SystemClock())  # type: ignore[arg-type]
     for i in range(number):
         feed.take(_message(Host(i), _now()))
     return list(live)

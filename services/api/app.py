@@ -19,6 +19,7 @@ from services.api.responses import JSON, encoded, failure
 from services.api.route import Route
 from services.api.routes import (
     accounts,
+    alerts,
     anomaly,
     dead_letters,
     fleet,
@@ -28,7 +29,10 @@ from services.api.routes import (
     operations,
     overload,
     pages,
+    receivers,
+    routing,
     session,
+    silences,
     stream,
     system,
 )
@@ -40,6 +44,10 @@ ROUTES: tuple[Route, ...] = (
     *history.ROUTES,
     *lists.ROUTES,
     *anomaly.ROUTES,
+    *alerts.ROUTES,
+    *silences.ROUTES,
+    *receivers.ROUTES,
+    *routing.ROUTES,
     *stream.ROUTES,
     *overload.ROUTES,
     *ingest.ROUTES,
@@ -63,6 +71,7 @@ _REFUSALS = {
     422: messages.UNKNOWN_PARAMETER.of(name="colour", known="-"),
     429: messages.LOGIN_LIMITED.of(seconds=12),
     503: messages.STORE_AWAY,
+    504: messages.NO_ANSWER.of(name="default", seconds=15),
 }
 
 

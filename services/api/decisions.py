@@ -52,6 +52,18 @@ class Decisions:
         rows = await self._queries.rows(statement("decision"), {"key": key})
         return dict(msgspec.json.decode(rows[0][0])) if rows else None
 
+    async def all_of(self, prefix: str) -> list[dict[str, Any]]:
+        """Everything decided of keys that begin so, as it was told."""
+        rows = await self._queries.rows(statement("decisions_of"), {"prefix": prefix})
+        return [dict(msgspec.json.decode(value)) for (value,) in rows]
+
+    async def say(self, event: Control) -> None:
+        """Told, not kept: what matters now and never again."""
+        await self._told(key_of(event), encode(event))
+
+    async def unsay(self, key: str) -> None:
+        await self._told(key, b"")
+
     async def tell_again(self) -> None:
         """Everything that is kept, however long it takes."""
         for delay in backoff():
@@ -68,10 +80,13 @@ class Decisions:
         # Two in one millisecond are two.
         self._version = max(self._clock.now_ms(), self._version + 1)
         await self._queries.insert("decisions", ["key", "value", "version"], [(key, value.decode(), self._version)])
+        await self._told(key, value)
+
+    async def _told(self, key: str, value: bytes) -> None:
         try:
             await self._publish(key, value)
         except BusError as error:
-            log.warning("a decision is kept, but could not be told", extra={"key": key, "reason": str(error)})
+            log.warning("a decision could not be told", extra={"key": key, "reason": str(error)})
             raise unavailable(BUS_AWAY, RETRY_AFTER) from None
 
     async def _publish(self, key: str, value: bytes) -> None:

@@ -19,7 +19,9 @@ from services.api.ledger import Ledger
 from services.api.live import Live
 from services.api.overload import Learned
 from services.api.past import Past
+from services.api.private_addresses import Resolve, resolved
 from services.api.queries import Queries
+from services.api.told import Told
 from shared.models.registry import models_dir
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.health import Health
@@ -46,6 +48,10 @@ class Deps:
     dead_letters: DeadLetterOffice
     decisions: Decisions
     learned: Learned
+    told: Told = field(default_factory=Told)
+    resolve: Resolve = resolved
+    patience: float = 15.0
+    """Seconds the alerter has to answer."""
     listening: list[str] = field(default_factory=list)
     """Names and addresses this API answers to, once it listens."""
     ready: bool = True

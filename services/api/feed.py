@@ -10,10 +10,11 @@ from services.api import metric_values, views
 from services.api.broadcast import Hub, frame
 from services.api.live import HostState, Live
 from services.api.responses import encoded
+from services.api.told import Told
 from shared.bus.port import Message, Tail
 from shared.runtime import selfmetrics
 from shared.runtime.clock import Clock
-from shared.schemas.alert import Alert, Delivery
+from shared.schemas.alert import Alert, Attention, Delivery
 from shared.schemas.anomaly import Anomaly, HostScore
 from shared.schemas.codec import BadLine, Decoder
 from shared.schemas.metrics import CATALOGUE
@@ -26,15 +27,16 @@ TOPICS = (METRICS, ANOMALIES, ALERTS)
 
 
 class Feed:
-    def __init__(self, tail: Tail, live: Live, hub: Hub, clock: Clock) -> None:
+    def __init__(self, tail: Tail, live: Live, hub: Hub, told: Told, clock: Clock) -> None:
         self._tail = tail
         self._live = live
         self._hub = hub
+        self._told = told
         self._clock = clock
         self._decoders: dict[str, Decoder[Any]] = {
             METRICS.name: Decoder(HostSample),
             ANOMALIES.name: Decoder(HostScore, Anomaly),
-            ALERTS.name: Decoder(Alert, Delivery),
+            ALERTS.name: Decoder(Alert, Attention, Delivery),
         }
         self._takes: dict[str, Callable[[Any], None]] = {
             METRICS.name: self._sample,
@@ -81,8 +83,10 @@ class Feed:
         elif self._hub.wants("anomalies", event.host_id):
             self._hub.send("anomalies", event.host_id, frame("anomaly", encoded(event)))
 
-    def _alert(self, event: Alert | Delivery) -> None:
-        if hasattr(event, "fingerprint") and self._hub.wants("alerts", event.host_id):
+    def _alert(self, event: Alert | Attention | Delivery) -> None:
+        if hasattr(event, "notification_id"):
+            self._told.delivered(event)  # type: ignore[arg-type]
+        elif self._hub.wants("alerts", event.host_id):
             self._hub.send("alerts", event.host_id, frame("alert", encoded(event)))
 
 

@@ -74,6 +74,12 @@ class Listing:
     always: str = "1"
     usual: Mapping[str, str] = field(default_factory=dict)
     """Parameter -> the clause that holds where it was not given."""
+    view: str = ""
+    """What is read instead of the table, where the table alone does not know all."""
+
+    @property
+    def source(self) -> str:
+        return self.view or f"{self.table} FINAL"
 
     @property
     def columns(self) -> list[str]:
@@ -126,7 +132,7 @@ def _question(listing: Listing, clauses: Sequence[str], sort: str, *, descending
     return statement(
         "list",
         columns=", ".join(f.sql for f in listing.fields),
-        table=listing.table,
+        source=listing.source,
         filters=" AND ".join(f"({c})" for c in clauses),
         sort=sort,
         id=listing.id,
@@ -208,8 +214,10 @@ ANOMALIES = Listing(
     },
 )
 
+_TRUTHS = ("true", "false")
 ALERTS = Listing(
     table="alerts",
+    view="v_alerts",
     id="alert_id",
     fields=(
         Field("id", "alert_id"),
@@ -229,19 +237,31 @@ ALERTS = Listing(
         Field("summary", "summary"),
         Field("reason", "reason"),
         Field("anomaly_id", "anomaly_id"),
+        Field("condition", "condition"),
+        Field("attention_reason", "attention_reason"),
+        Field("attention_by", "attention_by", list),
+        Field("attention_until", _at("attention_until"), _instant),
     ),
     filters=(
         Filter(HOSTS, _HOST_CLAUSE),
         Filter(
             choices(
                 "state",
-                "State; without it all but `inactive`, which never lasted long enough to be an alert.",
+                "State as it is shown; without it all but `inactive`, which never lasted long enough to be an alert.",
                 ("inactive", "pending", "firing", "resolved", "suppressed", "acknowledged", "flapping"),
             ),
             "state IN {state:Array(String)}",
         ),
         Filter(SEVERITY, "severity IN {severity:Array(String)}"),
         Filter(_texts("rule", "Name of a rule."), "rule IN {rule:Array(String)}"),
+        Filter(
+            parameters.optional_one_of("active", "`true`: what is pending or fires; `false`: the rest.", _TRUTHS),
+            "(condition IN ('pending', 'firing')) = ({active:String} = 'true')",
+        ),
+        Filter(
+            _texts("receiver", "Name of a receiver that was told of it."),
+            "alert_id IN (SELECT arrayJoin(alert_ids) FROM deliveries WHERE receiver IN {receiver:Array(String)})",
+        ),
         *_OVERLAP,
     ),
     sorts={"started_at": Sort("started_at", _INSTANT_KEY, lambda r: float(r[9]))},

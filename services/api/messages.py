@@ -78,6 +78,43 @@ AMBIGUOUS_HOST = Text(
 NO_DATA = Text("该主机暂无 {section} 数据", "This host has not reported {section} yet")
 NO_DATA_THEN = Text("该主机在 {at} 之前没有 {section} 数据", "This host has no {section} data before {at}")
 
+UNKNOWN_ALERT = Text("告警不存在: {id}", "There is no alert {id}")
+ALERT_IS_OVER = Text("告警 {id} 已结束, 无法确认", "The alert {id} is over and cannot be acknowledged")
+NO_ACK = Text("告警 {id} 未被确认", "Nobody has acknowledged the alert {id}")
+UNKNOWN_SILENCE = Text("静默不存在: {id}", "There is no silence {id}")
+SILENCE_IS_OVER = Text("静默 {id} 已结束, 请新建一个", "The silence {id} is over; make a new one")
+TOO_MANY_SILENCES = Text("静默过多, 最多 {most} 个", "There are too many silences; at most {most} may stand at a time")
+SILENCE_OF_ALL = Text(
+    "参数 matchers 必须至少有一个不匹配空值: 否则所有告警都会被静默",
+    "Parameter matchers must have at least one that an empty value does not match: these would silence everything",
+)
+END_OR_DURATION = Text(
+    "参数 ends_at 和 duration 必须给出其中一个", "Parameter ends_at must be given, or duration, and not both"
+)
+LATER_THAN_START = Text("晚于 starts_at 和现在的时间", "later than starts_at and than now")
+WITHIN_A_YEAR = Text("366 天之内的时间", "within 366 days from now")
+MATCHER = Text('如 severity="critical" 或 host=~"web-.*"', 'a matcher such as severity="critical" or host=~"web-.*"')
+UNKNOWN_RECEIVER = Text("接收者不存在: {name}", "There is no receiver {name}")
+RECEIVER_OF_A_FILE = Text(
+    "接收者 {name} 来自告警服务的配置, 只能在那里修改",
+    "The receiver {name} comes from the alerter's own settings and can only be changed there",
+)
+TOO_MANY_RECEIVERS = Text("接收者过多, 最多 {most} 个", "There are too many receivers; at most {most} can be entered")
+NO_ANSWER = Text(
+    "告警服务在 {seconds} 秒内没有告知 {name} 的结果, 它在运行吗?",
+    "The alerter did not say within {seconds} s what became of the message to {name}; is it running?",
+)
+NO_SETUP = Text("告警服务还没有公布其配置, 它在运行吗?", "No alerter has said yet how it is set up; is it running?")
+A_WEB_ADDRESS = Text("http:// 或 https:// 地址, 不含用户名", "an http:// or https:// address without a user name")
+A_URL = Text("一个 URL, 如 ntfys://ntfy.example.org/ops", "a URL such as ntfys://ntfy.example.org/ops")
+ADDRESSES = Text("以逗号分隔的邮件地址", "mail addresses with commas between them")
+A_HOST_THAT_IS_KNOWN = Text("可解析的主机 (找不到 {host})", "at a host that can be found ({host} cannot)")
+NOT_PRIVATE = Text(
+    "公网地址 (见 LAPWING_ALERTER__ALLOW_PRIVATE_RECEIVERS)",
+    "at a public address (see LAPWING_ALERTER__ALLOW_PRIVATE_RECEIVERS)",
+)
+NOT_LOCAL_SCHEME = Text("网络服务, 而不是 {scheme}", "a service on the network, not {scheme}")
+
 BAD_PARAMETER = Text("参数 {name} 必须是 {allowed}", "Parameter {name} must be {allowed}")
 REPEATED_PARAMETER = Text("参数 {name} 只能出现一次", "Parameter {name} must be given once only")
 MISSING_PARAMETER = Text("缺少参数 {name}, 必须是 {allowed}", "Parameter {name} is missing; it must be {allowed}")

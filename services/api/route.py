@@ -29,7 +29,7 @@ Answer = Callable[[Ask], Awaitable[Response]]
 class Route:
     """``needs`` None: open to everybody. ``data``: type of the envelope's ``data``; ``example``: an example of it."""
 
-    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     answer: Answer
     needs: Permission | None

@@ -21,6 +21,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.health import Health
 from shared.runtime.retry import backoff
 from shared.runtime.settings import Settings
+from shared.schemas.topics import CONTROL
 from shared.store.port import Store, StoreError
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ def build(
     health: Health | None = None,
     open_store: OpenStore | None = None,
     open_tail: OpenTail | None = None,
+    open_control: OpenTail | None = None,
     open_publisher: OpenPublisher | None = None,
     stored: Stored | None = None,
     read: Read | None = None,
@@ -53,6 +55,7 @@ def build(
         wiring.make(settings, clock=clock, health=health),
         open_store or _store,
         open_tail or _tail,
+        open_control or _control,
         open_publisher or _publisher,
         stored,
         read,
@@ -70,6 +73,7 @@ class ApiService:
         deps: wiring.Deps,
         open_store: OpenStore,
         open_tail: OpenTail,
+        open_control: OpenTail,
         open_publisher: OpenPublisher,
         stored: Stored | None,
         read: Read | None,
@@ -80,10 +84,12 @@ class ApiService:
         self._settings = settings
         self._open_store = open_store
         self._open_tail = open_tail
+        self._open_control = open_control
         self._open_publisher = open_publisher
         self._stored = stored
         self._read = read
         self._tail: Tail | None = None
+        self._control: Tail | None = None
         self._publisher: Publisher | None = None
         self._app = create_app(deps)
         self._server = Server(self._app)
@@ -106,7 +112,10 @@ class ApiService:
         # Follow the topics before reading the store, so that nothing falls between.
         self._tail = self._open_tail(self._settings)
         await self._tail.start()
-        self._follow(Feed(self._tail, self.deps.live, self.deps.hub, self.deps.clock).run())
+        self._follow(Feed(self._tail, self.deps.live, self.deps.hub, self.deps.told, self.deps.clock).run())
+        self._control = self._open_control(self._settings)
+        await self._control.start()
+        self._follow(self.deps.told.follow(self._control))
         await fill(self.deps)
         self._publisher = self._open_publisher(self._settings)
         await self._publisher.start()
@@ -135,8 +144,9 @@ class ApiService:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._publisher:
             await self._publisher.stop()
-        if self._tail:
-            await self._tail.stop()
+        for tail in (self._tail, self._control):
+            if tail:
+                await tail.stop()
         self.deps.passwords.close()
         await self.deps.ledger.close()
         await self.deps.queries.close()
@@ -215,6 +225,12 @@ def _tail(settings: Settings) -> Tail:
     from shared.bus.kafka import tail
 
     return tail(settings.kafka, TOPICS, "lapwing-api", recent=RECENT)
+
+
+def _control(settings: Settings) -> Tail:
+    from shared.bus.kafka import tail
+
+    return tail(settings.kafka, [CONTROL], "lapwing-api-control")
 
 
 def _publisher(settings: Settings) -> Publisher:

@@ -273,6 +273,161 @@ class AlertShape(Shape):
     summary: str
     reason: str
     anomaly_id: str
+    condition: Literal["inactive", "pending", "firing", "resolved"]
+    attention_reason: str
+    attention_by: list[str]
+    attention_until: str | None
+
+
+class TransitionShape(Shape):
+    at: str
+    previous_state: str
+    state: str
+    value: float | None
+    reason: str
+
+
+class AttentionShape(Shape):
+    at: str
+    state: Literal["active", "suppressed", "acknowledged", "flapping"]
+    reason: str
+    by: list[str]
+    until: str | None
+
+
+class DeliveryShape(Shape):
+    at: str
+    notification_id: str
+    receiver: str
+    channel: str
+    status: Literal["firing", "resolved"]
+    occasion: str
+    attempt: int
+    outcome: Literal["delivered", "temporary_failure", "permanent_failure", "gave_up"]
+    detail: str
+    next_attempt_at: str | None
+    resolved: bool
+
+
+class AckShape(Shape):
+    author: str
+    note: str
+    at: str
+    expires_at: str | None
+    severity: Literal["info", "warning", "critical"] | None
+    value: float | None
+
+
+class MatcherShape(Shape):
+    name: str
+    value: str
+    is_regex: bool
+    is_equal: bool
+
+
+class SilenceShape(Shape):
+    id: str
+    state: Literal["pending", "active", "expired"]
+    matchers: list[MatcherShape]
+    starts_at: str
+    ends_at: str
+    author: str
+    comment: str
+    updated_at: str
+
+
+class MetricSeries(Shape):
+    metric: str
+    labels: dict[str, str]
+    points: list[tuple[int, float]]
+
+
+class AlertDetail(AlertShape):
+    transitions: list[TransitionShape]
+    attention: list[AttentionShape]
+    deliveries: list[DeliveryShape]
+    ack: AckShape | None
+    silences: list[SilenceShape]
+    step: int
+    tier: Literal["raw", "1m", "1h"]
+    series: list[MetricSeries]
+
+
+class ReceiverShape(Shape):
+    name: str
+    channels: list[str]
+    target: str
+    source: str
+    matchers: list[MatcherShape]
+    signed: bool
+    headers: list[str]
+    author: str
+    updated_at: str | None
+
+
+class TrialAnswer(Shape):
+    channel: str
+    outcome: Literal["delivered", "temporary_failure", "permanent_failure", "gave_up"]
+    detail: str
+    at: str
+
+
+class TrialShape(Shape):
+    receiver: str
+    delivered: bool
+    answers: list[TrialAnswer]
+
+
+class RuleShape(Shape):
+    name: str
+    title: str
+    severity: Literal["info", "warning", "critical"]
+    watches: str
+    condition: str
+    matchers: list[str]
+    labels: dict[str, str]
+    metric: str
+    enabled: bool
+    source: str
+    firing: int
+    pending: int
+    hosts: int
+
+
+class RulesShape(Shape):
+    rules: list[RuleShape]
+    problems: list[str]
+    told_at: str | None
+
+
+class RouteNode(Shape):
+    receiver: str
+    matchers: list[str]
+
+
+class EscalationStep(Shape):
+    after: float
+    receiver: str
+
+
+class RouteTaken(Shape):
+    path: list[RouteNode]
+    receiver: str
+    group_by: list[str]
+    group_labels: dict[str, str]
+    group_wait: float
+    group_interval: float
+    repeat_interval: float
+    steps: list[EscalationStep]
+    quiet_hours: list[str]
+    quiet_now: list[str]
+
+
+class PreviewShape(Shape):
+    routes: list[RouteTaken]
+    receivers: list[str]
+    told_now: list[str]
+    silences: list[SilenceShape]
 
 
 class LogShape(Shape):

@@ -52,6 +52,8 @@ RETENTION = {
     "anomalies": ("started_at", "event_days"),
     "alerts": ("started_at", "event_days"),
     "alert_events": ("ts", "event_days"),
+    "attention": ("updated_at", "event_days"),
+    "attention_events": ("ts", "event_days"),
     "deliveries": ("ts", "event_days"),
     "logs": ("ts", "log_days"),
     "dead_letters": ("failed_at", "event_days"),

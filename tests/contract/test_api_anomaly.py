@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from services.api.anomaly import AROUND_LEAST_MS, AROUND_MOST_MS, around
-from shared.bus.port import BusError, Receipt
 from shared.runtime.settings import Settings
 from shared.runtime.times import iso
-from shared.schemas.topics import CONTROL, Topic
 from shared.store.clickhouse import open_store
 from shared.store.port import Store
 from tests.support.api import Api, running_api
 from tests.support.samples import T0, host_sample
 from tests.support.store import empty_store, fresh_store
+from tests.support.wire import Wire
 
 __all__ = ["empty_store", "fresh_store"]
 
@@ -131,27 +130,6 @@ def test_around_it_is_half_of_what_it_lasted(lasted: int, expected: int) -> None
 def test_one_that_lasts_is_shown_until_now_even_by_a_clock_that_is_behind(now: int) -> None:
     start, end = around({"started_at": iso(T0), "ended_at": None}, now)
     assert start < end and end >= T0
-
-
-class Wire:
-    """A bus that can be away."""
-
-    def __init__(self) -> None:
-        self.away = False
-        self.told: list[tuple[str, Any]] = []
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def publish(
-        self, topic: Topic, key: str, value: bytes | None, headers: Mapping[str, bytes] | None = None
-    ) -> Receipt:
-        if self.away:
-            raise BusError("the broker is away")
-        assert topic == CONTROL
-        self.told.append((key, value and json.loads(value)))
-        return Receipt(topic.name, 0, len(self.told))
 
 
 @pytest.fixture

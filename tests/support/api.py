@@ -23,7 +23,7 @@ from services.api.feed import Feed
 from shared.bus.port import Message
 from shared.runtime.clock import ManualClock
 from shared.runtime.settings import Settings
-from shared.schemas.topics import METRICS, Topic
+from shared.schemas.topics import CONTROL, METRICS, Topic
 from shared.store.clickhouse import open_store
 from shared.store.port import Store, StoreError
 
@@ -108,12 +108,17 @@ class Api:
         self.http = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=self.app, raise_app_exceptions=True), base_url="http://127.0.0.1"
         )
-        self._feed = Feed(None, deps.live, deps.hub, clock)  # type: ignore[arg-type]
+        self._feed = Feed(None, deps.live, deps.hub, deps.told, clock)  # type: ignore[arg-type]
 
     def hear(self, event: Any, topic: Topic = METRICS) -> None:
         """One event arrives on a topic. Bytes are taken as they are."""
         value = event if isinstance(event, bytes) else json.dumps(event).encode()
         self._feed.take(Message(topic.name, 0, 0, b"", value, 0))
+
+    def told(self, key: str, event: Any) -> None:
+        """Something arrives on the control topic; ``None`` forgets the key."""
+        value = None if event is None else json.dumps(event).encode()
+        self.deps.told.take(Message(CONTROL.name, 0, 0, key.encode(), value, 0))
 
     async def login(self, name: str = "admin", password: str = PASSWORD) -> str:
         answer = await self.http.post("/api/auth/login/", json={"username": name, "password": password})

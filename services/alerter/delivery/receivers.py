@@ -27,18 +27,6 @@ _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", 
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
 
-def short_receivers(settings: Settings) -> list[Receiver]:
-    """Those that ``LAPWING_ALERTER__WEBHOOK_URL`` and ``…EMAIL_TO`` name: ``webhook`` and ``email``."""
-    alerter = settings.alerter
-    found = []
-    if alerter.webhook_url:
-        to = WebhookTo(url=SecretStr(alerter.webhook_url), secret=alerter.webhook_secret)
-        found.append(Receiver(name="webhook", webhooks=[to]))
-    if alerter.email_to:
-        found.append(Receiver(name="email", email=MailTo(to=list(alerter.email_to))))
-    return found
-
-
 def channels_of(receiver: Receiver, settings: Settings, evidence: Evidence | None = None) -> list[Channel]:
     """Its channels: mail, webhooks, the rest. Raises ``SettingsError`` with a sentence where one cannot work.
 

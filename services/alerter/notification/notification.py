@@ -28,10 +28,14 @@ class Notification:
     held_back: tuple[int, int] = (0, 0)
     ids: tuple[str, ...] = field(default=(), compare=False)
     """Alerts it settles beyond those it shows."""
+    trial: str = ""
+    """The trial it answers, which gives it its id."""
 
     @property
     def id(self) -> str:
         """The same alerts told for the same reason make the same id, so that a repeat can be recognised."""
+        if self.trial:
+            return self.trial
         again = (str(self.at),) if self.occasion in ("repeat", "digest", "escalation", "worsened") else ()
         parts = (
             self.receiver,

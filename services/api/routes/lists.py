@@ -96,6 +96,29 @@ ANOMALY_EXAMPLE: dict[str, Any] = {
     "evidence": {},
 }
 
+ALERT_EXAMPLE: dict[str, Any] = {
+    "id": "cpu-busy-4f1d-1769947200000",
+    "fingerprint": "9f86d081884c7d65",
+    **_WHO,
+    "rule": "cpu_busy",
+    "state": "firing",
+    "severity": "warning",
+    "labels": {"alertname": "cpu_busy", "host": "web-1", "severity": "warning", "metric": "cpu.percent"},
+    "annotations": {},
+    "started_at": "2026-02-01T12:00:00Z",
+    "updated_at": "2026-02-01T12:01:00Z",
+    "ended_at": None,
+    "value": 98.2,
+    "threshold": 90.0,
+    "summary": "CPU above 90 % for a minute",
+    "reason": "",
+    "anomaly_id": "",
+    "condition": "firing",
+    "attention_reason": "",
+    "attention_by": [],
+    "attention_until": None,
+}
+
 ROUTES = [
     _route(
         ANOMALIES,
@@ -107,24 +130,7 @@ ROUTES = [
         ALERTS,
         shapes.AlertShape,
         "Alerts, newest first",
-        {
-            "id": "cpu-busy-4f1d-1769947200000",
-            "fingerprint": "9f86d081884c7d65",
-            **_WHO,
-            "rule": "cpu_busy",
-            "state": "firing",
-            "severity": "warning",
-            "labels": {},
-            "annotations": {},
-            "started_at": "2026-02-01T12:00:00Z",
-            "updated_at": "2026-02-01T12:01:00Z",
-            "ended_at": None,
-            "value": 98.2,
-            "threshold": 90.0,
-            "summary": "CPU above 90 % for a minute",
-            "reason": "",
-            "anomaly_id": "",
-        },
+        ALERT_EXAMPLE,
     ),
     _route(
         LOGS,

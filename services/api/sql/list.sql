@@ -1,5 +1,5 @@
 SELECT $columns
-FROM $table FINAL
+FROM $source
 WHERE $filters
 ORDER BY $sort $direction, $id $direction
 LIMIT {limit:UInt32}

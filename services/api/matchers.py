@@ -1,0 +1,89 @@
+"""Label matchers as clients send them: in parts, or written as Alertmanager does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from services.api import patterns
+from services.api.messages import MATCHER
+from services.api.parameters import Parameter
+from shared.alerting.matching import matches
+from shared.schemas.control import Matcher
+
+MOST = 50
+_NAME = r"[a-zA-Z_:][a-zA-Z0-9_:.\-]{0,255}"
+_WRITTEN = re.compile(rf'\s*({_NAME})\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|[^"\s]*)\s*', re.ASCII | re.DOTALL)
+_ESCAPES = {"n": "\n"}
+
+
+class MatcherBody(BaseModel):
+    """All of a silence's matchers must hold. May also be written: `severity="critical"`, `host=~"web-.*"`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str, Field(pattern=f"^{_NAME}$")]
+    value: Annotated[str, Field(max_length=1024)]
+    is_regex: bool = False
+    is_equal: bool = True
+
+    @model_validator(mode="after")
+    def _in_time(self) -> MatcherBody:
+        if self.is_regex and (problem := patterns.problem(self.value)):
+            raise ValueError(f"the value {problem}")
+        return self
+
+    def matcher(self) -> Matcher:
+        return Matcher(**self.model_dump())
+
+
+def _in_parts(value: Any) -> Any:
+    return parts(value) if isinstance(value, str) else value
+
+
+def parts(text: str) -> dict[str, Any]:
+    """Raises ``ValueError`` on what is not a matcher."""
+    found = _WRITTEN.fullmatch(text) if len(text) <= 2048 else None
+    if found is None:
+        raise ValueError('must be written name="value", with one of = != =~ !~ in the middle')
+    name, operator, value = found.groups()
+    if value.startswith('"'):
+        value = re.sub(r"\\(.)", lambda e: _ESCAPES.get(e[1], e[1] if e[1] in '"\\' else e[0]), value[1:-1], flags=re.S)
+    return {"name": name, "value": value, "is_regex": "~" in operator, "is_equal": operator[0] == "="}
+
+
+Matchers = Annotated[list[Annotated[MatcherBody, BeforeValidator(_in_parts)]], Field(min_length=1, max_length=MOST)]
+AnyMatchers = Annotated[list[Annotated[MatcherBody, BeforeValidator(_in_parts)]], Field(max_length=MOST)]
+
+
+def all_of(bodies: Iterable[MatcherBody]) -> list[Matcher]:
+    return [body.matcher() for body in bodies]
+
+
+def mean_everything(matchers: Iterable[Matcher]) -> bool:
+    """Whether they hold for an alert without any labels, and so for nearly all."""
+    return matches(matchers, {})
+
+
+def written(matcher: Any) -> str:
+    """``host=~"web-.*"``; any object with a matcher's attributes."""
+    operator = ("=" if matcher.is_equal else "!") + ("~" if matcher.is_regex else "" if matcher.is_equal else "=")
+    value = matcher.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{matcher.name}{operator}"{value}"'
+
+
+def in_force(kept: Iterable[Mapping[str, Any]]) -> list[Matcher]:
+    """Matchers as a decision keeps them."""
+    return [Matcher.model_validate(one) for one in kept]
+
+
+def _read(text: str, _: int) -> Matcher:
+    return MatcherBody(**parts(text)).matcher()
+
+
+def parameter(name: str, description: str) -> Parameter[Any]:
+    """One matcher, written."""
+    return Parameter(name, description, MATCHER, _read, default=None, schema={"type": "string"})

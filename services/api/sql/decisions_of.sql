@@ -1,0 +1,1 @@
+SELECT value FROM decisions FINAL WHERE startsWith(key, {prefix:String}) AND value != '' ORDER BY key

@@ -1,0 +1,1 @@
+SELECT rule, condition, count() FROM v_alerts WHERE condition IN ('pending', 'firing') GROUP BY rule, condition
