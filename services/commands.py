@@ -73,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     _account_commands(commands)
     _dead_letter_commands(commands)
     _kafka_user_commands(commands)
+    _rules_commands(commands)
     _replay_commands(commands)
     _train_commands(commands)
     return root
@@ -127,6 +128,12 @@ def _dead_letter_commands(commands: Any) -> None:
 
 def _kafka_user_commands(commands: Any) -> None:
     from services.kafka_users.cli import register
+
+    register(commands)
+
+
+def _rules_commands(commands: Any) -> None:
+    from services.rules.cli import register
 
     register(commands)
 

@@ -13,13 +13,16 @@ from functools import partial
 from typing import Any
 
 from services.alerter.changes import Changes
+from services.alerter.delivery.heartbeat import Heartbeat
 from services.alerter.delivery.lanes import Build, Lanes
-from services.alerter.delivery.receivers import channels_of
+from services.alerter.delivery.mirror import Mirror
+from services.alerter.delivery.receivers import channels_of, external_url
 from services.alerter.delivery.recorder import Recorder
 from services.alerter.evaluation.evaluator import Evaluator
 from services.alerter.evaluation.hearing import Ends, FaustEnds, Hearing
 from services.alerter.evaluation.known import KnownAlerts
 from services.alerter.evaluation.processor import Processor
+from services.alerter.evidence.port import Evidence
 from services.alerter.following import Following, History, Said
 from services.alerter.notification.notifier import Notifier
 from services.alerter.routing.file import RoutingError
@@ -64,13 +67,14 @@ def build(
     tail: Tail | None = None,
     channels: Build | None = None,
     history: History | None = None,
+    evidence: Evidence | None = None,
     session_timeout: float = 10.0,
 ) -> Alerter:
     """Raises ``SettingsError`` on rules, routing or receivers that cannot work.
 
     ``channels``: what makes a receiver's channels, instead of those it names. ``history``: what the broker forgets
-    when it stops, from where it is kept. ``session_timeout``: seconds until another alerter takes over a dead one's
-    hosts.
+    when it stops, from where it is kept. ``evidence``: what there is to show beside an alert. ``session_timeout``:
+    seconds until another alerter takes over a dead one's hosts.
     """
     changes = Changes(settings)
     try:
@@ -79,7 +83,7 @@ def build(
         raise SettingsError(f"LAPWING_ALERTER__RULES: {error}") from None
     except RoutingError as error:
         raise SettingsError(f"LAPWING_ALERTER__ROUTING: {error}") from None
-    channels = channels or (lambda receiver: channels_of(receiver, settings))
+    channels = channels or (lambda receiver: channels_of(receiver, settings, evidence))
     for receiver in plan.receivers.values():
         channels(receiver)  # what cannot work is refused at the start
     if not plan.receivers:
@@ -165,6 +169,17 @@ class Alerter:
         self._lease = Lease(
             settings.kafka, ALERTS, GROUP, clock, on_change=self._leads, hand_over=self._telling.hand_over
         )
+        alerter = settings.alerter
+        self._mirror = (
+            Mirror(alerter.alertmanager_url, external_url(settings), clock, may_tell=lambda: self._lease.held)
+            if alerter.alertmanager_url
+            else None
+        )
+        self._heartbeat = (
+            Heartbeat(alerter.heartbeat_url, alerter.heartbeat_seconds, self._why_not)
+            if alerter.heartbeat_url
+            else None
+        )
         self._watched: dict[str, Watched | None] = {}
         """What the control topic said of hosts and the evaluator has not heard yet."""
         self._receivers_changed = True
@@ -178,6 +193,8 @@ class Alerter:
     def hear(self, event: Said) -> None:
         if isinstance(event, Alert):
             self._known.add(event)
+            if self._mirror:
+                self._mirror.show([event])
         self._notifier.hear(event)
         self._telling.changed.set()
 
@@ -215,6 +232,7 @@ class Alerter:
             self._tick(),
             self._hear(),
             self._watch_files(),
+            *(extra.run() for extra in (self._mirror, self._heartbeat) if extra),
         )
 
     async def watch(self) -> None:
@@ -237,6 +255,9 @@ class Alerter:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._lanes.close()
+        for extra in (self._mirror, self._heartbeat):
+            if extra:
+                await extra.close()
         await self._following.stop()
         await self._publisher.stop()
 
@@ -366,6 +387,12 @@ class Alerter:
     def stuck(self) -> str | None:
         seconds = self._clock.monotonic() - self._ticked
         return f"the alerter has decided nothing for {seconds:.0f} s" if seconds > STUCK_SECONDS else None
+
+    def _why_not(self) -> str | None:
+        """Why alerting does not work here; ``None`` when it does. Who only stands by says nothing to the outside."""
+        if not self._lease.held:
+            return "another alerter tells, or none"
+        return self.stuck() or self.deaf() or (None if self._hearing.assigned else "no partition is read")
 
     def deaf(self) -> str | None:
         seconds = self._clock.monotonic() - self._heard

@@ -7,13 +7,15 @@ from typing import Any
 
 from services.api import listings, messages, silences
 from services.api.anomaly import SCORE, around
-from services.api.deps import Deps
+from services.api.decisions import Decisions
 from services.api.errors import not_found
+from services.api.history import History
 from services.api.history_plan import Plan, plan
 from services.api.listings import ALERTS
 from services.api.queries import Queries
 from services.api.statements import statement
 from shared.runtime import times
+from shared.runtime.settings import ClickhouseSettings
 from shared.schemas.metrics import BY_NAME
 
 MOST_EVENTS = 500
@@ -44,23 +46,25 @@ async def find(queries: Queries, alert_id: str) -> dict[str, Any]:
     return found[0]
 
 
-async def detail(deps: Deps, alert_id: str, now_ms: int) -> dict[str, Any]:
+async def detail(
+    queries: Queries, history: History, decisions: Decisions, kept: ClickhouseSettings, alert_id: str, now_ms: int
+) -> dict[str, Any]:
     """Raises as ``find`` does."""
-    alert = await find(deps.queries, alert_id)
-    how = plan(*around(alert, now_ms), None, now_ms, deps.settings.clickhouse)
+    alert = await find(queries, alert_id)
+    how = plan(*around(alert, now_ms), None, now_ms, kept)
     since = max(0, times.moment(alert["started_at"], now_ms) - CLOCKS_DIFFER_MS)
-    said = await deps.decisions.of(ack_key(alert_id))
-    everybodys = await silences.standing(deps.decisions, now_ms)
+    said = await decisions.of(ack_key(alert_id))
+    everybodys = await silences.standing(decisions, now_ms)
     return {
         **alert,
-        "transitions": await _events(deps.queries, "alert_transitions", _TRANSITION, alert_id),
-        "attention": await _events(deps.queries, "alert_attention", _ATTENTION, alert_id),
-        "deliveries": await _events(deps.queries, "alert_deliveries", _DELIVERY, alert_id, since=since),
+        "transitions": await _events(queries, "alert_transitions", _TRANSITION, alert_id),
+        "attention": await _events(queries, "alert_attention", _ATTENTION, alert_id),
+        "deliveries": await _events(queries, "alert_deliveries", _DELIVERY, alert_id, since=since),
         "ack": said and shape_of_ack(said),
         "silences": [silences.shape(s, now_ms) for s in everybodys if silences.means(s, alert["labels"])],
         "step": how.step,
         "tier": how.tier,
-        "series": [await _series(deps, alert["host_id"], what, how) for what in _looked_at(alert)],
+        "series": [await _series(history, alert["host_id"], what, how) for what in _looked_at(alert)],
     }
 
 
@@ -103,6 +107,6 @@ def _looked_at(alert: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"metric": SCORE["metric"], "labels": {}}] if alert["anomaly_id"] else []
 
 
-async def _series(deps: Deps, host_id: str, what: Mapping[str, Any], how: Plan) -> dict[str, Any]:
-    found = await deps.history.series(what["metric"], [host_id], "avg", how)
+async def _series(history: History, host_id: str, what: Mapping[str, Any], how: Plan) -> dict[str, Any]:
+    found = await history.series(what["metric"], [host_id], "avg", how)
     return {**what, "points": next((one.points for one in found if one.labels == what["labels"]), [])}

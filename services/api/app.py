@@ -19,12 +19,14 @@ from services.api.responses import JSON, encoded, failure
 from services.api.route import Route
 from services.api.routes import (
     accounts,
+    alertmanager,
     alerts,
     anomaly,
     dead_letters,
     fleet,
     history,
     ingest,
+    links,
     lists,
     operations,
     overload,
@@ -55,7 +57,9 @@ ROUTES: tuple[Route, ...] = (
     *accounts.ROUTES,
     *dead_letters.ROUTES,
     *operations.ROUTES,
+    *alertmanager.ROUTES,
     *pages.ROUTES,
+    *links.ROUTES,
 )
 _DESCRIPTION = """Every answer under `/api/` is an envelope `{"success", "code", "message", "data"}`, without `data` on
 failure; `code` is the HTTP status. Messages are Chinese, or English with `Accept-Language: en`. Unknown query
@@ -116,6 +120,10 @@ def _add(app: FastAPI, route: Route, deps: Deps) -> None:
 def _answers(route: Route) -> dict[int | str, dict[str, Any]]:
     if not route.path.startswith("/api/"):
         return {200: {"content": {route.media_type: {"example": route.example}}}}
+    if not route.enveloped:
+        said: dict[int | str, dict[str, Any]]
+        said = {code: {"description": _refusal(route, code).en} for code in sorted({401, 403, 422, *route.refusals})}
+        return {200: {"description": "Success", "content": {JSON: {"example": route.example}}}, **said}
     if route.media_type != "application/json":
         success: dict[str, Any] = {"content": {route.media_type: {"example": route.example}}}
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.api.auth.accounts import Accounts
+from services.api.auth.basic import Basic
 from services.api.auth.gate import Gate
 from services.api.auth.limiter import Limiter
 from services.api.auth.passwords import Passwords
@@ -16,6 +17,7 @@ from services.api.history import History
 from services.api.hosts import Directory, OwnHost
 from services.api.intake import Intake
 from services.api.ledger import Ledger
+from services.api.links import Links
 from services.api.live import Live
 from services.api.overload import Learned
 from services.api.past import Past
@@ -44,12 +46,15 @@ class Deps:
     accounts: Accounts
     gate: Gate
     logins: Limiter
+    basic: Basic
     intake: Intake
     dead_letters: DeadLetterOffice
     decisions: Decisions
     learned: Learned
+    links: Links
     told: Told = field(default_factory=Told)
     resolve: Resolve = resolved
+    started_ms: int = 0
     patience: float = 15.0
     """Seconds the alerter has to answer."""
     listening: list[str] = field(default_factory=list)
@@ -70,6 +75,8 @@ def make(
     queries = Queries()
     live = Live(max_future_ms=round(settings.ingest.max_future_seconds * 1000))
     passwords = passwords or Passwords()
+    logins = Limiter(settings.api.login_attempts_per_minute)
+    decisions = Decisions(queries, clock)
     accounts = Accounts(Vault(queries), passwords, clock, token_ttl=settings.api.token_ttl)
     return Deps(
         settings=settings,
@@ -85,9 +92,12 @@ def make(
         passwords=passwords,
         accounts=accounts,
         gate=Gate(accounts),
-        logins=Limiter(settings.api.login_attempts_per_minute),
+        logins=logins,
+        basic=Basic(accounts, logins, clock),
         intake=Intake(settings),
         dead_letters=DeadLetterOffice(queries, settings),
-        decisions=Decisions(queries, clock),
+        decisions=decisions,
+        links=Links(settings, queries, decisions),
+        started_ms=clock.now_ms(),
         learned=Learned(models_dir(settings.data_dir), clock),
     )

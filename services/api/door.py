@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from services.api import messages
 from services.api.ask import Ask
+from services.api.auth.basic import is_basic
 from services.api.auth.principal import LOCAL_ADMIN, Principal
 from services.api.deps import Deps
 from services.api.errors import ApiError, forbidden, unauthorized, unavailable
@@ -26,6 +27,7 @@ from shared.runtime.settings import is_loopback
 
 log = logging.getLogger("services.api.access")
 
+ALERTMANAGER = "/api/v2/"
 PUBLIC = frozenset({"/api/auth/login/"})
 INGEST = "/api/ingest/"
 ENDLESS = "/api/system/stream/"
@@ -104,7 +106,7 @@ class Door:
             if path.startswith("/api/"):
                 if not self._deps.ready:
                     raise unavailable(messages.STARTING, 1)
-                scope["lapwing.principal"] = self._principal(scope, path)
+                scope["lapwing.principal"] = await self._principal(scope, path)
         except ApiError as error:
             await refusal(error, language)(scope, receive, send)
             return
@@ -127,12 +129,16 @@ class Door:
             return
         raise ApiError(421, messages.MISDIRECTED.of(host=shortened(host)))
 
-    def _principal(self, scope: Scope, path: str) -> Principal | None:
+    async def _principal(self, scope: Scope, path: str) -> Principal | None:
         if scope.get("lapwing.local"):
             return LOCAL_ADMIN
         if path in PUBLIC:
             return None
-        principal = self._deps.gate.principal(scope["method"], scope["headers"])
+        if path.startswith(ALERTMANAGER) and (header := is_basic(scope["headers"])):
+            client = scope.get("client")
+            principal = await self._deps.basic.principal(header, client[0] if client else "local")
+        else:
+            principal = self._deps.gate.principal(scope["method"], scope["headers"])
         if principal is None:
             raise unauthorized()
         return principal

@@ -115,6 +115,21 @@ NOT_PRIVATE = Text(
 )
 NOT_LOCAL_SCHEME = Text("网络服务, 而不是 {scheme}", "a service on the network, not {scheme}")
 
+LINK_ACK = Text("确认此告警", "Acknowledge this alert")
+LINK_SILENCE = Text("静默此主机的此告警 1 小时", "Silence this alert on this host for an hour")
+LINK_NORMAL = Text("这是正常的: 以后类似情况不再告警", "This was normal: do not alarm about the like again")
+LINK_BUTTON = Text("确定", "Do it")
+LINK_DONE = Text("已完成", "Done")
+LINK_USED = Text("此链接已使用过, 无需再次操作", "This link was used already; there is nothing more to do")
+LINK_EXPIRED = Text("此链接已过期, 请在面板中操作", "This link is too old; use the dashboard instead")
+LINK_UNKNOWN = Text("此链接无效或不完整", "This link is not valid, or a part of it is missing")
+LINK_OVER = Text("此告警已结束, 无需确认", "This alert is over; there is nothing to acknowledge")
+NO_ALERTS_FROM_OUTSIDE = Text(
+    "不接受外部告警: 告警由规则产生",
+    "Lapwing takes no alerts from outside: its own rules make them. Send these to an Alertmanager",
+)
+PATTERN = Text("不会耗时过长的正则表达式", "a regular expression that does not take long")
+
 BAD_PARAMETER = Text("参数 {name} 必须是 {allowed}", "Parameter {name} must be {allowed}")
 REPEATED_PARAMETER = Text("参数 {name} 只能出现一次", "Parameter {name} must be given once only")
 MISSING_PARAMETER = Text("缺少参数 {name}, 必须是 {allowed}", "Parameter {name} is missing; it must be {allowed}")

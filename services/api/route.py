@@ -45,5 +45,7 @@ class Route:
     refusals: tuple[int, ...] = ()
     csv: bool = False
     media_type: str = "application/json"
+    enveloped: bool = True
+    """Whether its answers are in the envelope that all of ours are in; others' formats are not."""
     fast: bool = False
     """Answered ahead of the framework's router, which costs more than the answer."""

@@ -24,7 +24,7 @@ def _meant(ip: Ip) -> Iterator[Ip]:
     wrapped = list(_wrapped(ip)) if isinstance(ip, ipaddress.IPv6Address) else []
     yield from wrapped
     # Where all that counts is the address inside, the outside is formally reserved.
-    if not wrapped or (ip.version == 6 and ip.teredo):  # type: ignore[union-attr]
+    if not wrapped or (ip.version == 6 and ip.teredo):
         yield ip
 
 

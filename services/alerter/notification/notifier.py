@@ -490,9 +490,10 @@ class Notifier:
 
     def _launch(self, notification: Notification, now: int) -> Notification:
         ids = {a.alert_id for a in notification.alerts}.union(notification.ids)
-        self._flights[notification.id] = _Flight(notification.receiver, ids, now + UNANSWERED_MS)
+        name = notification.id
+        self._flights[name] = _Flight(notification.receiver, ids, now + UNANSWERED_MS)
         for alert_id in ids:
-            self._ledger.put(alert_id, notification.receiver).aloft = notification.id
+            self._ledger.put(alert_id, notification.receiver).aloft = name
         self._ledger.spoke(notification.receiver, notification.group_key, now, notification.status)
         self._spend(notification, now)
         return notification

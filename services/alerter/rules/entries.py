@@ -31,7 +31,8 @@ def entries(book: Book, silent_after_ms: int = 60_000) -> list[RuleEntry]:
 
 def sentence(rule: Rule, silent_after_ms: int = 60_000) -> str:
     """``cpu.percent above 90.0 % for 30 s, until below 75.0 % for 15 s``."""
-    held = f" for {duration(rule.for_)}" if rule.for_ else ""
+    comma = "," if rule.forecast else ""
+    held = f"{comma} for {duration(rule.for_)}" if rule.for_ else ""
     calm = f" for {duration(rule.keep_firing_for)}" if rule.keep_firing_for else ""
     return f"{_begins(rule, silent_after_ms)}{held}{_ends(rule, calm)}{_where(rule.match)}"[:1024]
 
@@ -42,10 +43,8 @@ def _begins(rule: Rule, silent_after_ms: int) -> str:
         return f"{rule.metric} {side} {quantity(rule.metric, rule.threshold)}"
     if f := rule.forecast:
         how = "reaches" if f.falls_to is None else "falls to"
-        return (
-            f"{f.metric} {how} {quantity(f.metric, f.target)} within {duration(f.within)}, "
-            f"by the trend of the last {duration(f.over)},"
-        ).rstrip(",")
+        within, over = duration(f.within), duration(f.over)
+        return f"{f.metric} {how} {quantity(f.metric, f.target)} within {within} by the trend of the last {over}"
     if a := rule.anomaly:
         parts = [f"an anomaly of severity {a.severity} or worse"]
         parts += [f"of {', '.join(a.findings)}"] if a.findings else []

@@ -30,7 +30,10 @@ class AckBody(BaseModel):
 
 async def alert(ask: Ask) -> Response:
     ask.query()
-    return ok(await alerts.detail(ask.deps, ask.path("id"), ask.now_ms), ask.language)
+    deps = ask.deps
+    kept = deps.settings.clickhouse
+    found = await alerts.detail(deps.queries, deps.history, deps.decisions, kept, ask.path("id"), ask.now_ms)
+    return ok(found, ask.language)
 
 
 async def acknowledge(ask: Ask) -> Response:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-from uuid import uuid4
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.api import messages, shapes
+from services.api import feedback, messages, shapes
 from services.api.anomaly import detail, find
 from services.api.ask import Ask
 from services.api.errors import not_found
 from services.api.responses import ok
 from services.api.route import Route
 from services.api.routes.lists import ANOMALY_EXAMPLE
-from shared.runtime import times
-from shared.schemas.control import Feedback, Meant
-
-MOST_METRICS = 32
 
 
 class Saying(BaseModel):
@@ -36,8 +30,8 @@ async def anomaly(ask: Ask) -> Response:
     deps = ask.deps
     kept = deps.settings.clickhouse
     found = await detail(deps.queries, deps.history, kept, ask.path("id"), ask.now_ms)
-    said = await deps.decisions.of(_key(found["id"]))
-    return ok({**found, "feedback": said and _shape(said)}, ask.language)
+    said = await deps.decisions.of(feedback.key(found["id"]))
+    return ok({**found, "feedback": said and feedback.shape(said)}, ask.language)
 
 
 async def give_feedback(ask: Ask) -> Response:
@@ -45,43 +39,18 @@ async def give_feedback(ask: Ask) -> Response:
     saying = await ask.body(Saying)
     of = await find(ask.deps.queries, ask.path("id"))
     assert ask.principal is not None
-    event = Feedback(
-        event_id=str(uuid4()),
-        ts=ask.now_ms,
-        id=of["id"],
-        host_id=of["host_id"],
-        verdict=saying.verdict,
-        author=ask.principal.shown,
-        note=saying.note,
-        metrics=[_meant(c) for c in of["contributions"][:MOST_METRICS]],
-    )
-    await ask.deps.decisions.tell(event)
-    return ok(_shape(event.model_dump()), ask.language)
+    said = await feedback.give(ask.deps.decisions, of, saying.verdict, ask.principal.shown, saying.note, ask.now_ms)
+    return ok(said, ask.language)
 
 
 async def take_feedback_back(ask: Ask) -> Response:
     ask.query()
-    key = _key(ask.path("id"))
+    key = feedback.key(ask.path("id"))
     said = await ask.deps.decisions.of(key)
     if said is None:
         raise not_found(messages.NO_FEEDBACK.of(id=ask.path("id")[:128]))
     await ask.deps.decisions.take_back(key)
-    return ok(_shape(said), ask.language)
-
-
-def _key(anomaly_id: str) -> str:
-    return f"feedback:{anomaly_id}"
-
-
-def _meant(contribution: Mapping[str, Any]) -> Meant:
-    value, low, high = (float(contribution[name]) for name in ("value", "expected_low", "expected_high"))
-    return Meant(
-        metric=contribution["metric"], labels=contribution["labels"], low=min(low, value), high=max(high, value)
-    )
-
-
-def _shape(said: Mapping[str, Any]) -> dict[str, Any]:
-    return {"verdict": said["verdict"], "author": said["author"], "note": said["note"], "at": times.iso(said["ts"])}
+    return ok(feedback.shape(said), ask.language)
 
 
 _SAID = {"verdict": "normal", "author": "ada", "note": "the nightly backup", "at": "2026-02-01T12:30:00Z"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -219,7 +220,7 @@ rules:
 """
     said = {e.name: e for e in entries(bound(mine), 45_000)}
     assert said["a"].condition == ('disk.percent above 90.0 % for 5 min, until below 80.0 % for 1 min where env="prod"')
-    assert said["b"].condition == "memory.available_bytes falls to 0 B within 2 h, by the trend of the last 1 h"
+    assert said["b"].condition == "memory.available_bytes falls to 0 B within 2 h by the trend of the last 1 h"
     assert said["c"].condition == "no gpu.load for 10 min from a host that had it and speaks"
     assert said["d"].condition == "an anomaly of severity critical or worse of disk_slow with a score of at least 3"
     assert said["e"].condition == "nothing heard for 45 s"
@@ -239,3 +240,22 @@ def test_every_shipped_rule_has_words() -> None:
 )
 def test_matchers_are_written_as_alertmanager_does(regex: bool, equal: bool, text: str) -> None:
     assert written(Matcher(name="a", value='b"c', is_regex=regex, is_equal=equal)) == text
+
+
+# -- in the manual -------------------------------------------------------------------------------------------------
+
+MANUAL = (Path(__file__).parents[3] / "docs" / "alerts.md").read_text("utf-8")
+
+
+def test_the_manuals_examples_can_be_used() -> None:
+    blocks = [
+        b for b in re.findall(r"```yaml\n(.*?)```", MANUAL, re.DOTALL) if re.search(r"^(rules:\n|patch:)", b, re.M)
+    ]
+    assert len(blocks) >= 2
+    for block in blocks:
+        bind({"alerts.md": block}, SHIPPED.read_text("utf-8"))
+
+
+def test_the_manual_names_every_shipped_rule_and_its_severity() -> None:
+    said = dict(re.findall(r"^\| `(\w+)` \|.*\| (\w+) \|$", MANUAL, re.M))
+    assert said == {r.name: r.severity for r in load_book(None).enabled}

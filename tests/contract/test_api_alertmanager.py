@@ -1,0 +1,252 @@
+"""Alertmanager's API, spoken to by hand and by Debian's amtool."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from services.api.server import Server
+from shared.runtime.settings import Settings
+from shared.runtime.times import instant
+from shared.store.clickhouse import open_store
+from tests.support.alerting import alert, attention, put, setup
+from tests.support.api import PASSWORD, Api, running_api
+from tests.support.debian import debian_or_skip
+from tests.support.samples import T0
+from tests.support.store import empty_store, fresh_store
+from tests.support.wire import Wire
+
+__all__ = ["empty_store", "fresh_store"]
+
+HOUR = 3_600_000
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+SILENCE: dict[str, Any] = {
+    "matchers": [{"name": "host", "value": "web-.*", "isRegex": True, "isEqual": True}],
+    "startsAt": "2027-01-15T08:00:00.000Z",
+    "endsAt": "2027-01-15T10:00:00.000Z",
+    "createdBy": "ada",
+    "comment": "moving the racks",
+}
+
+
+@pytest.fixture
+async def api(fresh_store: Settings) -> AsyncIterator[Api]:
+    """Three alerts fire, one of them is silenced and one inhibited; one is over."""
+    store = await open_store(fresh_store, "writer")
+    await put(store, *(alert(name) for name in ("plain", "hidden", "lower", "mine")))
+    await put(store, alert("over", state="resolved", ended_at=T0))
+    await put(
+        store,
+        attention("hidden", "suppressed", by=["silence:s1"]),
+        attention("lower", "suppressed", by=["alert:plain"]),
+        attention("mine", "acknowledged"),
+    )
+    await store.close()
+    async with running_api(fresh_store) as it:
+        it.deps.decisions.open(Wire())
+        it.told("setup:alerter", setup())
+        yield it
+
+
+async def get(api: Api, path: str, **more: Any) -> Any:
+    answer = await api.ask(f"/api/v2/{path}", **more)
+    assert answer.status_code == 200, answer.text
+    return answer.json() if answer.content else None
+
+
+async def test_alerts_are_said_as_alertmanager_says_them(api: Api) -> None:
+    found = {one["fingerprint"]: one for one in await get(api, "alerts")}
+    assert set(found) == {"f-plain", "f-hidden", "f-lower", "f-mine"}, "what is over is not there"
+    plain = found["f-plain"]
+    assert plain["labels"]["alertname"] == "disk_full"
+    assert plain["annotations"] == {"advice": "make room", "summary": "disk / is full on web-1"}
+    assert (plain["startsAt"], plain["receivers"]) == ("2027-01-15T08:00:00.000Z", [{"name": "pager"}])
+    assert instant(plain["endsAt"]) > T0, "it goes on"
+    states = {name: one["status"] for name, one in found.items()}
+    assert states["f-plain"] == {"state": "active", "silencedBy": [], "inhibitedBy": []}
+    assert states["f-hidden"] == {"state": "suppressed", "silencedBy": ["s1"], "inhibitedBy": []}
+    assert states["f-lower"] == {"state": "suppressed", "silencedBy": [], "inhibitedBy": ["f-plain"]}
+    assert states["f-mine"]["state"] == "active"
+    assert found["f-mine"]["annotations"]["lapwing_state"].startswith("acknowledged")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("silenced=false&inhibited=false", {"f-plain", "f-mine"}),
+        ("active=false", {"f-hidden", "f-lower"}),
+        ("active=false&inhibited=false", {"f-hidden"}),
+        ('filter=alertname%3D"disk_full"&filter=mountpoint%3D~".*"&active=false&silenced=false', {"f-lower"}),
+        ("filter=severity!%3Dcritical", set()),
+        ("receiver=pag.*&silenced=false&inhibited=false", {"f-plain", "f-mine"}),
+        ("receiver=pag", set()),
+        ("unprocessed=true&active=false&silenced=false&inhibited=false", set()),
+    ],
+)
+async def test_alerts_are_filtered(api: Api, query: str, expected: set[str]) -> None:
+    assert {one["fingerprint"] for one in await get(api, f"alerts?{query}")} == expected
+
+
+async def test_groups_are_those_of_the_route(api: Api) -> None:
+    (group,) = await get(api, "alerts/groups?silenced=false&inhibited=false&filter=host=web-1")
+    assert group["receiver"] == {"name": "pager"}
+    assert group["labels"]["mountpoint"] == "/", "this route groups by everything"
+    assert len(group["alerts"]) == 2
+
+
+async def test_status_carries_the_routes_and_receivers_their_names(api: Api) -> None:
+    status = await get(api, "status")
+    assert status["cluster"] == {"status": "disabled", "peers": []}
+    config = yaml.safe_load(status["config"]["original"])
+    assert config["route"]["routes"][1] == {
+        "receiver": "pager", "matchers": ['severity="critical"'], "group_by": ["..."], "group_wait": "0s",
+        "group_interval": "5m", "repeat_interval": "4h",
+    }  # fmt: skip
+    assert await get(api, "receivers") == [{"name": n} for n in ("boss", "dba", "ops", "pager")]
+    api.told("setup:alerter", None)
+    assert await get(api, "receivers") == [{"name": "nobody"}]
+    assert len(await get(api, "alerts")) == 4
+    assert (await get(api, "alerts/groups"))[0]["receiver"] == {"name": "nobody"}
+
+
+async def test_silences_come_and_go(api: Api) -> None:
+    made = await get(api, "silences", method="POST", who="operator", body=SILENCE)
+    assert UUID.fullmatch(made["silenceID"]), "amtool wants a UUID"
+    path = f"silence/{made['silenceID']}"
+    one = await get(api, path)
+    assert {k: one[k] for k in SILENCE} == SILENCE | {"createdBy": "ada (operator)"}
+    assert one["status"] == {"state": "active"}
+    (shown,) = await api.data("/api/system/silences/")
+    assert (shown["id"], shown["author"]) == (made["silenceID"], "ada (operator)"), "there is one kind of silence"
+    assert await get(api, "silences?filter=host%3D%22web-.*%22") == [one]
+    assert await get(api, "silences?filter=host%3D%22db%22") == []
+    longer = SILENCE | {"id": made["silenceID"], "endsAt": "2027-01-15T12:00:00Z"}
+    assert await get(api, "silences", method="POST", who="operator", body=longer) == made
+    assert (await get(api, path))["endsAt"] == "2027-01-15T12:00:00.000Z"
+    assert await get(api, path, method="DELETE", who="operator") is None
+    assert (await get(api, path))["status"] == {"state": "expired"}
+    again = await get(api, "silences", method="POST", who="operator", body=longer)
+    assert again["silenceID"] != made["silenceID"], "what is over stays over"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "alerts", [{"labels": {"alertname": "x"}}], 400),
+        ("POST", "silences", SILENCE | {"matchers": []}, 422),
+        ("POST", "silences", SILENCE | {"matchers": [{"name": "a", "value": "(a+)+", "isRegex": True}]}, 422),
+        ("POST", "silences", SILENCE | {"matchers": [{"name": "a'", "value": "x"}]}, 422),
+        ("POST", "silences", SILENCE | {"matchers": SILENCE["matchers"] * 1000}, 422),
+        ("POST", "silences", SILENCE | {"endsAt": "2027-01-15T07:00:00Z"}, 422),
+        ("POST", "silences", SILENCE | {"endsAt": "soon"}, 422),
+        ("POST", "silences", SILENCE | {"id": "nobody's"}, 404),
+        ("POST", "silences", [], 422),
+        ("GET", "silence/nobody's", None, 404),
+        ("DELETE", "silence/nobody's", None, 404),
+        ("GET", "alerts?filter=nonsense", None, 422),
+        ("GET", "alerts?receiver=(a%2B)%2B", None, 422),
+        ("GET", "alerts?active=perhaps", None, 422),
+        ("GET", "alerts?colour=red", None, 422),
+    ],
+)
+async def test_a_refusal_is_a_sentence(api: Api, method: str, path: str, body: Any, status: int) -> None:
+    answer = await api.ask(f"/api/v2/{path}", method=method, who="operator", body=body)
+    assert answer.status_code == status
+    assert isinstance(answer.json(), str) and len(answer.json()) < 400
+
+
+async def test_who_may_not_act_may_look(api: Api) -> None:
+    assert (await api.ask("/api/v2/silences", method="POST", body=SILENCE)).status_code == 403
+    assert (await api.ask("/api/v2/silence/x", method="DELETE")).status_code == 403
+    assert (await api.ask("/api/v2/alerts", who=None)).status_code == 401
+
+
+def basic(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+async def test_basic_authentication_is_for_this_api_alone_and_is_limited(api: Api) -> None:
+    async def status(path: str, authorization: str) -> int:
+        return (await api.http.get(path, headers={"Authorization": authorization})).status_code
+
+    for _ in range(15):
+        assert await status("/api/v2/alerts", basic("viewer", PASSWORD)) == 200, "what was right is remembered"
+    assert await status("/api/v2/alerts", basic("", api.tokens["viewer"])) == 200
+    assert await status("/api/system/alerts/", basic("viewer", PASSWORD)) == 401
+    for wrong in (basic("viewer", "wrong"), "Basic", "Basic !!!", basic("", ""), basic("viewer", "")):
+        assert await status("/api/v2/alerts", wrong) == 401
+    tries = [await status("/api/v2/alerts", basic("viewer", f"guess {n}")) for n in range(12)]
+    assert tries[-1] == 429
+    await api.deps.accounts.change_user("viewer", disabled=True)
+    api.clock.advance(61)
+    assert await status("/api/v2/alerts", basic("viewer", PASSWORD)) == 401
+
+
+# -- amtool -----------------------------------------------------------------------------------------------------------
+
+Tool = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+async def amtool(api: Api, tmp_path: Path) -> AsyncIterator[Tool]:
+    """``await amtool("alert", "query")``: what it printed."""
+    program = debian_or_skip("alertmanager-0.25", "prometheus-alertmanager") / "usr" / "bin" / "amtool"
+    server = Server(api.app)
+    _, port = await server.start_tcp("127.0.0.1", 0)
+    credentials = tmp_path / "http.yml"
+    credentials.write_text(json.dumps({"authorization": {"type": "Bearer", "credentials": api.tokens["operator"]}}))
+
+    async def run(*words: str, config: Path = credentials) -> str:
+        command = [str(program), f"--alertmanager.url=http://127.0.0.1:{port}", f"--http.config.file={config}", *words]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    try:
+        yield run
+    finally:
+        await server.stop()
+
+
+async def test_amtool_sees_what_fires(api: Api, amtool: Tool) -> None:
+    shown = json.loads(await amtool("alert", "query", "-o", "json"))
+    assert {one["fingerprint"] for one in shown} == {"f-plain", "f-mine"}
+    assert "disk_full" in await amtool("alert", "query", "disk_full")
+    assert "disk_full" not in await amtool("alert", "query", "severity=warning")
+    hidden = json.loads(await amtool("alert", "query", "-o", "json", "--silenced"))
+    assert "f-hidden" in {one["fingerprint"] for one in hidden}
+
+
+async def test_amtool_silences_and_lifts(api: Api, amtool: Tool) -> None:
+    api.clock.advance(60)
+    words = ("--author=ada", "--comment=racks", "--start=2027-01-15T08:01:00Z", "--end=2027-01-15T10:01:00Z")
+    made = (await amtool("silence", "add", *words, "alertname=disk_full", "host=~web-.*")).strip()
+    assert UUID.fullmatch(made)
+    (shown,) = json.loads(await amtool("silence", "query", "-o", "json"))
+    assert (shown["id"], shown["createdBy"]) == (made, "ada (operator)")
+    (ours,) = await api.data("/api/system/silences/")
+    assert [m["value"] for m in ours["matchers"]] == ["disk_full", "web-.*"]
+    await amtool("silence", "expire", made)
+    assert (await api.data("/api/system/silences/"))[0]["state"] == "expired"
+
+
+async def test_amtool_tests_routes_against_the_setup_in_force(amtool: Tool) -> None:
+    assert (await amtool("config", "routes", "test", "severity=critical", "role=db")).split() == ["dba,pager"]
+    assert (await amtool("config", "routes", "test", "severity=warning")).split() == ["ops"]
+    assert "pager" in await amtool("config", "routes", "show")
+    assert "receiver: pager" in await amtool("config", "show")
+
+
+async def test_amtool_may_come_with_a_password(amtool: Tool, tmp_path: Path) -> None:
+    config = tmp_path / "basic.yml"
+    config.write_text(json.dumps({"basic_auth": {"username": "viewer", "password": PASSWORD}}))
+    assert "disk_full" in await amtool("alert", "query", config=config)
