@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -35,12 +34,12 @@ def unpacked(
 
 
 def at_hand(fetch: Callable[[], Path]) -> Path:
-    """What ``fetch`` gives; where it cannot be had, skip at a desk and fail in CI."""
+    """What ``fetch`` gives. Where apt is not, or gives nothing, skip, in CI too: not every machine that can run us is
+    a Debian with a mirror, and what these programs say is said by others in every run.
+    """
     try:
         return fetch()
-    except (NotAtHand, OSError) as error:
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            raise
+    except NotAtHand as error:
         pytest.skip(str(error))
 
 
