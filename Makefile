@@ -15,11 +15,12 @@ help: ## show this list
 install: $(STAMP) ## make .venv/ with the `lapwing` command in it
 
 # The stamp is newer than the lock and the project file only after both were installed, so a second start is offline.
+# Old pips warn of how GPUtil is packaged, which helps nobody who types `make run`; what pip itself has to say stays.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Lapwing needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Could not make a virtual environment. On Debian/Ubuntu: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
 	@echo "Installing Lapwing's Python packages into $(VENV) (about 350 MB to download, once) ..."
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
