@@ -111,7 +111,7 @@ def _config_commands(commands: Any) -> None:
 def _alert_commands(commands: Any) -> None:
     alert = group(commands, "alert", "try the ways to tell somebody", "lapwing alert test webhook")
     test = command(alert, "test", "send a test notification", "lapwing alert test webhook", _alert_test)
-    test.add_argument("channel", metavar="CHANNEL", help="webhook, email, or a receiver of the routing file")
+    test.add_argument("receiver", metavar="RECEIVER", help="webhook, email, or a receiver of the routing file")
 
 
 def _account_commands(commands: Any) -> None:
@@ -301,13 +301,8 @@ def _config_show(config: Settings, _: argparse.Namespace) -> int:
 
 def _alert_test(config: Settings, arguments: argparse.Namespace) -> int:
     from services.alerter.delivery.trial import send_test
-    from services.alerter.routing.file import RoutingError, load_plan
 
-    try:
-        receivers = load_plan(config).receivers.values()
-    except RoutingError as error:
-        raise UsageError(f"LAPWING_ALERTER__ROUTING: {error}") from None
-    print(_run(send_test(config, arguments.channel, receivers=receivers)))
+    print(_run(send_test(config, arguments.receiver)))
     return 0
 
 

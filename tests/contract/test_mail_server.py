@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from services.alerter.delivery.channels.email import Email
 from services.alerter.delivery.channels.port import Delivered, Failed, Outcome
 from shared.runtime.settings import SmtpSettings
-from tests.support.exim import Exim, exim, started
+from tests.support.exim import Exim, exim
 from tests.support.tls import Authority, authority
 from tests.support.waiting import eventually
 from tests.unit.alerter.notes import note
@@ -20,15 +19,21 @@ from tests.unit.alerter.support import alert
 from tests.unit.alerter.test_email import Fixed, climbing
 
 
-@pytest.fixture
-def ca(tmp_path: Path) -> Authority:
-    return authority(tmp_path / "ca")
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return authority(tmp_path_factory.mktemp("ca"))
 
 
-@pytest.fixture
-async def server(ca: Authority) -> AsyncIterator[Exim]:
+@pytest.fixture(scope="module")
+def running(ca: Authority) -> Iterator[Exim]:
     with exim(ca) as it:
-        yield await started(it)
+        yield it
+
+
+@pytest.fixture
+def server(running: Exim) -> Exim:
+    running.empty()
+    return running
 
 
 async def send(

@@ -1,86 +1,75 @@
-"""A real Alertmanager on loopback, out of Debian's package."""
+"""Debian's Alertmanager and its amtool: fetched once by apt, unpacked beside other downloads, never installed.
+
+with running_alertmanager(tmp_path) as url: ...
+"""
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tests.support.debian import debian_or_skip
-from tests.support.waiting import eventually
+import pytest
 
-CONFIG = """
-route: {receiver: nobody, group_wait: 1s}
+from tests.support.debian import at_hand, unpacked
+
+PACKAGE = "prometheus-alertmanager"
+AMTOOL = "amtool"
+ALERTMANAGER = "prometheus-alertmanager"
+STARTS_WITHIN = 20  # seconds
+_PLAIN = """
+route: {receiver: nobody}
 receivers: [{name: nobody}]
 """
 
 
-@dataclass(frozen=True)
-class Alertmanager:
-    url: str
-    amtool: Path
-    process: subprocess.Popen[bytes]
-    log: Path
+def alertmanager_programs(cache: Path | None = None) -> Path:
+    """The directory with ``amtool`` and ``prometheus-alertmanager``. Blocks: the first time for some seconds, and that
+    needs apt and the network. Raises ``NotAtHand``.
+    """
+    return unpacked("alertmanager", PACKAGE, cache=cache, then=_find_templates_here) / "usr" / "bin"
 
-    def alerts(self) -> list[dict[str, Any]]:
-        """What it holds to be firing."""
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=5) as answer:
-            return list(json.load(answer))
 
-    def ready(self) -> bool:
-        if self.process.poll() is not None:
-            raise RuntimeError(f"Alertmanager ended: {self.log.read_text()[-500:]}")
-        try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+def _find_templates_here(root: Path) -> None:
+    """Debian's Alertmanager reads its templates where the package would be installed: now from its working directory,
+    by a path of the same length.
+    """
+    program = root / "usr" / "bin" / ALERTMANAGER
+    program.write_bytes(program.read_bytes().replace(b"/usr/share/prometheus/", b".////share/prometheus/"))
 
-    def tool(self, *words: str) -> str:
-        """What amtool says."""
-        return subprocess.run(
-            [str(self.amtool), f"--alertmanager.url={self.url}", *words],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        ).stdout
+
+@pytest.fixture(scope="session")
+def alertmanager_at_hand() -> Path:
+    """The programs' directory; where they cannot be had, skip at a desk and fail in CI."""
+    return at_hand(alertmanager_programs)
 
 
 @contextmanager
-def alertmanager(directory: Path, port: int | None = None) -> Iterator[Alertmanager]:
-    """Started, and ended at the end; ``await started(it)`` before it is used."""
-    root = debian_or_skip("alertmanager-0.25", "prometheus-alertmanager")
-    program = directory / "prometheus-alertmanager"
-    # Debian's has the place of its templates built in, and wants them even when it mails nobody: below where it runs.
-    installed, here = b"/usr/share/prometheus/alertmanager", b"usr/share/prometheus/alertmanager/"
-    program.write_bytes((root / "usr/bin/prometheus-alertmanager").read_bytes().replace(installed, here))
-    program.chmod(0o755)
-    config = directory / "alertmanager.yml"
-    config.write_text(CONFIG)
+def running_alertmanager(
+    programs: Path, directory: Path, config: str = _PLAIN, *, port: int | None = None
+) -> Iterator[str]:
+    """An Alertmanager of its own on loopback, alone; its URL, once it is ready. ``port``: of one that was there."""
+    file = directory / "alertmanager.yml"
+    file.write_text(config)
     port = port or _free_port()
-    with (directory / "alertmanager.log").open("ab") as log:
-        process = subprocess.Popen(
-            [
-                str(program),
-                f"--config.file={config}",
-                f"--storage.path={directory / 'alertmanager'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--cluster.listen-address=",
-            ],
-            cwd=root,
-            stdout=log,
-            stderr=log,
-        )
+    command = [
+        str(programs / ALERTMANAGER),
+        f"--config.file={file}",
+        f"--storage.path={directory / 'alertmanager'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]
+    with (directory / "alertmanager.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=programs.parent, stdout=log, stderr=subprocess.STDOUT)
     try:
-        yield Alertmanager(f"http://127.0.0.1:{port}", root / "usr/bin/amtool", process, directory / "alertmanager.log")
+        url = f"http://127.0.0.1:{port}"
+        _until_ready(url, process, directory / "alertmanager.log")
+        yield url
     finally:
         process.terminate()
         try:
@@ -90,12 +79,18 @@ def alertmanager(directory: Path, port: int | None = None) -> Iterator[Alertmana
             process.wait()
 
 
-async def started(it: Alertmanager) -> Alertmanager:
-    await eventually(it.ready, that="Alertmanager is ready")
-    return it
+def _until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + STARTS_WITHIN
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(f"{url}/-/ready", timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise AssertionError(f"Alertmanager is not ready; it said:\n{log.read_text()[-2000:]}")
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from tests.support.debian import debian_or_skip
+from tests.support.debian import at_hand, unpacked
 from tests.support.tls import Authority
-from tests.support.waiting import eventually
 
+STARTS_WITHIN = 20  # seconds
 PACKAGES = ("exim4-daemon-light", "libidn12", "libgnutls-dane0", "libunbound8", "libevent-2.1-7", "libnss-wrapper")
 
 CONFIG = """
@@ -84,6 +85,10 @@ class Exim:
             found.append(message)
         return found
 
+    def empty(self) -> None:
+        for file in self.directory.glob("mail/new/*"):
+            file.unlink()
+
     def listens(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.starttls), 2):
             return True
@@ -92,12 +97,13 @@ class Exim:
 
 @contextmanager
 def exim(authority: Authority) -> Iterator[Exim]:
-    """Started, and ended at the end; ``await started(it)`` before it is used."""
-    packages = debian_or_skip("exim-4", *PACKAGES)
+    """One that listens, until the end."""
+    packages = at_hand(lambda: unpacked("exim", *PACKAGES))
     with tempfile.TemporaryDirectory(prefix="lapwing-exim-") as directory:
         run = Path(directory)
         process, it = _start(run, packages, authority)
         try:
+            _until_it_listens(it, process)
             yield it
         finally:
             # With its children: one that still delivers would write on into what is being removed.
@@ -143,9 +149,13 @@ def _start(run: Path, packages: Path, authority: Authority) -> tuple[subprocess.
     return process, Exim(run, starttls, tls)
 
 
-async def started(it: Exim) -> Exim:
-    await eventually(it.listens, that="Exim listens")
-    return it
+def _until_it_listens(it: Exim, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + STARTS_WITHIN
+    while process.poll() is None and time.monotonic() < until:
+        if it.listens():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"Exim does not listen; it said:\n{(it.directory / 'said').read_text()[-2000:]}")
 
 
 def _free_ports() -> tuple[int, int]:

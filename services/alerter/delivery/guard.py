@@ -7,16 +7,15 @@ name may have another answer.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 import httpx
 
+from shared.alerting.public_addresses import is_public
+
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Name, port -> addresses. Raises ``OSError``."""
-
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Forbidden(httpx.RequestError):
@@ -27,20 +26,6 @@ async def resolve(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def is_public(address: str) -> bool:
-    """Whether it is one of the internet's own unicast addresses, also by way of those that wrap another."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None or ip in _NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
-        if ip.teredo or ip.sixtofour:
-            return False  # ways round by IPv4 that nobody uses any more, but for this
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
 class Guarded(httpx.AsyncBaseTransport):

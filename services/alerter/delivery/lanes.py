@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.alerter.delivery.channels.port import Channel
-from services.alerter.delivery.lane import Gate, Lane, Record, records
+from services.alerter.delivery.lane import Gate, Lane, Record, Wait, records
 from services.alerter.notification.notification import Notification
 from services.alerter.routing.receiver import Receiver
 from shared.runtime.clock import Clock
@@ -37,13 +37,16 @@ class Lanes:
         max_attempts: int,
         timeout: float,
         may_deliver: Gate | None = None,
+        wait: Wait | None = None,
     ) -> None:
+        """As a ``Lane``'s, for all of them."""
         self._build = build
         self._record = record
         self._clock = clock
         self._max_attempts = max_attempts
         self._timeout = timeout
         self._may_deliver = may_deliver
+        self._wait = wait
         self._entries: dict[str, _Entry] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._failed = asyncio.Event()
@@ -134,6 +137,7 @@ class Lanes:
                 max_attempts=self._max_attempts,
                 timeout=self._timeout,
                 may_deliver=self._may_deliver,
+                wait=self._wait,
             )
             entry.lanes[channel.name] = lane
             self._run(_follow(lane, left.pop(channel.name, None)))

@@ -23,7 +23,10 @@ from shared.schemas.alert import Alert
 
 HERE = Path(__file__).with_name("templates")
 MOST_SHOWN = 20
-"""Alerts shown in full, those that fire first; the rest are counted."""
+"""Alerts that are named, those that fire first; the rest are counted."""
+
+IN_FULL = 3
+"""Of those: with everything there is to say."""
 
 _MOST_WORDS = 2000
 _MOST_LINE = 300
@@ -97,6 +100,7 @@ def context_of(
         "where": clip(_where(first), _MOST_LABEL) if first else "",
         "more": max(0, len(described) - 1),
         "ended_too": len(notification.resolved) if notification.firing else 0,
+        "in_full": IN_FULL,
         "firing": facts,
         "resolved": over,
         "hidden": max(0, len(notification.alerts) - MOST_SHOWN),
@@ -226,6 +230,7 @@ def _on_one_line(value: Any) -> Any:
 def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(HERE),
+        extensions=["jinja2.ext.loopcontrols"],
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=StrictUndefined,
         finalize=_on_one_line,

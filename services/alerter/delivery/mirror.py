@@ -28,6 +28,7 @@ AHEAD_MS = 300_000
 MOST_ALERTS = 50_000
 A_POST = 500
 _MOST_CHARACTERS = 4096
+_LOOK_S = 1.0
 
 
 class Mirror:
@@ -61,6 +62,7 @@ class Mirror:
 
     def show(self, alerts: Iterable[Alert]) -> None:
         """Transitions, in their order; never waits. Of more than ``MOST_ALERTS`` the newest are not told."""
+        telling = self._may_tell()
         for alert in alerts:
             if alert.state == "firing":
                 if len(self._firing) >= MOST_ALERTS and alert.alert_id not in self._firing:
@@ -68,8 +70,10 @@ class Mirror:
                         log.error("too many alerts fire to tell Alertmanager of all", extra={"most": MOST_ALERTS})
                     self.refused += 1
                     continue
-                self._firing[alert.alert_id] = self._changed[alert.alert_id] = alert
-            elif self._firing.pop(alert.alert_id, None):
+                self._firing[alert.alert_id] = alert
+            elif not self._firing.pop(alert.alert_id, None):
+                continue
+            if telling:
                 self._changed[alert.alert_id] = alert
         if self._changed:
             self._wake.set()
@@ -78,19 +82,20 @@ class Mirror:
         """Until cancelled."""
         delays, due = backoff(), self._clock.monotonic()
         while True:
-            if self._clock.monotonic() >= due:
-                self._changed = {**self._firing, **self._changed}
-                due = self._clock.monotonic() + self._every_s
             self._wake.clear()
+            now = self._clock.monotonic()
             if not self._may_tell():
-                # Whoever may will tell all that fires; what ended meanwhile ends there by itself.
+                # Whoever may tells all that fires; what ends meanwhile ends there by itself.
                 self._changed.clear()
-            pause = due - self._clock.monotonic()
-            if self._changed:
-                if await self._post_some():
+                due, pause = now, _LOOK_S
+            else:
+                if now >= due:
+                    self._changed = {**self._firing, **self._changed}
+                    due = now + self._every_s
+                if self._changed and await self._post_some():
                     delays = backoff()
                     continue
-                pause = next(delays)
+                pause = next(delays) if self._changed else due - now
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, pause)):
                     await (asyncio.Event() if self._changed else self._wake).wait()

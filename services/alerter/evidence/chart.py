@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from services.alerter.evaluation.wording import quantity
 from services.alerter.evidence.port import Gathered
+from shared.schemas.metrics import BY_NAME
 
 WIDTH, HEIGHT = 1088, 340
 """Pixels; shown at half of it, for screens that are fine."""
@@ -39,7 +40,8 @@ class _Chart:
         marks = [v for _, v in points]
         marks += [gathered.threshold] if gathered.threshold is not None else []
         marks += list(gathered.expected or ())
-        self._ticks = ticks(min(marks), max(marks))
+        unit = _unit(gathered.metric, max(abs(m) for m in marks))
+        self._ticks = [unit * tick for tick in ticks(min(marks) / unit, max(marks) / unit)]
         self._image = Image.new("RGB", (WIDTH * _FINER, HEIGHT * _FINER), _BACK)
         self._pen = ImageDraw.Draw(self._image)
         self._font = ImageFont.load_default(24 * _FINER)
@@ -48,9 +50,8 @@ class _Chart:
         self._shade()
         self._axes()
         self._series()
-        small = self._image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
         out = io.BytesIO()
-        small.quantize(64).save(out, "PNG", optimize=True)
+        self._image.reduce(_FINER).quantize(128, method=Image.Quantize.FASTOCTREE).save(out, "PNG")
         return out.getvalue()
 
     def _x(self, ms: float) -> float:
@@ -137,6 +138,14 @@ def _label(metric: str, value: float, step: float) -> str:
     if "." in number and step >= 1 and float(step).is_integer():
         number = number.split(".")[0] if float(number) == int(float(number)) else number
     return f"{number} {unit}".strip()
+
+
+def _unit(metric: str, most: float) -> float:
+    """Bytes are counted in powers of 1024, so that is where round numbers are."""
+    known = BY_NAME.get(metric)
+    if known is None or not known.unit.startswith("bytes") or most < 1024:
+        return 1.0
+    return 1024.0 ** min(6, int(math.log(most, 1024)))
 
 
 def _clock(ms: int, step: int) -> str:

@@ -12,31 +12,10 @@ import pytest
 from services.alerter.delivery import guard
 from services.alerter.delivery.channels.port import Delivered, Failed
 from services.alerter.delivery.channels.webhook import Webhook
-from services.alerter.delivery.guard import Guarded, is_public
+from services.alerter.delivery.guard import Guarded
 from tests.support.receivers import webhook_receiver
 from tests.support.tls import authority, tls_front
 from tests.unit.alerter.notes import note
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"),
-        *("224.0.0.1", "239.1.1.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.7"),
-        *("::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "ff02::1", "2001:db8::1"),
-        *("::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a00:1", "2002:7f00:1::", "2002:a9fe:a9fe::"),
-        *("::10.0.0.1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "nonsense", ""),
-    ],
-)
-def test_what_is_not_the_internets(address: str) -> None:
-    assert not is_public(address)
-
-
-@pytest.mark.parametrize(
-    "address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
-)
-def test_what_is(address: str) -> None:
-    assert is_public(address)
 
 
 class Names:

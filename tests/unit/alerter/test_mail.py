@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from services.alerter.delivery.mail import MOST_SHOWN, Exhibit, Mail, context_of, short_text
+from services.alerter.delivery.mail import IN_FULL, MOST_SHOWN, Exhibit, Mail, context_of, short_text
 from services.alerter.delivery.mail import render as write
 from services.alerter.evidence.port import Gathered, LogLine, Similar
 from services.alerter.notification.notification import Notification
@@ -69,7 +69,10 @@ def test_many_alerts_are_counted_not_listed() -> None:
     alerts = [alert(f"a{i}", host=f"web{i}") for i in range(MOST_SHOWN + 30)]
     mail = render(note(*alerts), "en", None)
     assert mail.subject == f"[Warning] cpu_busy: web0 and {MOST_SHOWN + 29} more"
-    assert mail.text.count("Value:") == MOST_SHOWN
+    assert mail.text.count("Value:") == IN_FULL
+    assert "- Warning: cpu_busy on web3, 2027-01-15 08:00:00 UTC (for 30 s)\n" in mail.text
+    assert mail.text.count("\n- Warning: cpu_busy on web") == MOST_SHOWN - IN_FULL
+    assert mail.html.count("<b>web") == MOST_SHOWN - IN_FULL
     assert "30 more alerts are not shown here." in mail.text
 
 
@@ -196,7 +199,7 @@ def test_what_was_gathered_is_shown() -> None:
         similar=Similar("z", 1_799_900_000_000, 1_799_900_720_000, 99.0),
     )
     mail = render(note(alert("a")), "en", None, exhibits={"a": Exhibit(gathered, b"png", "x@lapwing")})
-    assert "Value: 97.5 % (limit 90.0 %, usually 3.0 % – 20.0 %)" in mail.text
+    assert "  cpu.percent: usually 3.0 % – 20.0 %\n" in mail.text
     assert "08:00:10 error nginx: upstream <timed out>" in mail.text
     assert "The last time: 2027-01-14 04:13:20 UTC, for 12 min (99.0 %)" in mail.text
     assert 'src="cid:x@lapwing"' in mail.html

@@ -20,7 +20,7 @@ import aiosmtplib
 
 from services.alerter.delivery.brevity import clip, plain
 from services.alerter.delivery.channels.port import Delivered, Failed, Outcome, with_remarks
-from services.alerter.delivery.mail import Exhibit, LinkTo, Mail, context_of, render, shortened
+from services.alerter.delivery.mail import IN_FULL, Exhibit, LinkTo, Mail, context_of, render, shortened
 from services.alerter.delivery.sandbox import Sandbox, TemplateFault
 from services.alerter.evidence.chart import draw
 from services.alerter.evidence.port import Evidence, NoEvidence
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 LINKS_LAST_MS = 3 * 86_400_000
-MOST_CHARTS = 3
 _MOST_SUBJECT = 200
 
 
@@ -116,7 +115,7 @@ class Email:
 
     async def _exhibits(self, notification: Notification) -> dict[str, Exhibit]:
         """Of the first few alerts; gathered at once, so that they take as long as one."""
-        shown = (notification.firing or notification.resolved)[:MOST_CHARTS]
+        shown = (notification.firing or notification.resolved)[:IN_FULL]
         found = await asyncio.gather(*(self._evidence.gather(a, notification.at or a.ts) for a in shown))
         exhibits = {}
         for alert, gathered in zip(shown, found, strict=True):
