@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 GOT_WORSE = "got worse"
 """Reason of a firing alert's event that says no more than that."""
 
-MOST_ENDED = 50_000
+MOST_ENDED = 200_000
 
 
 @dataclass(frozen=True, slots=True)

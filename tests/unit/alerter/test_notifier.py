@@ -156,6 +156,16 @@ def test_what_was_never_answered_is_decided_again_under_the_same_id() -> None:
     assert first.id == second.id
 
 
+def test_what_is_still_being_tried_is_not_decided_again() -> None:
+    desk = Desk(answer=lambda n: None)
+    desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    for _ in range(4):
+        desk.wait(UNANSWERED_MS - MINUTE)
+        desk.hear(desk.delivery(first, "temporary_failure"))
+    assert len(desk.sent) == 1
+
+
 def test_of_several_channels_one_that_takes_it_is_enough() -> None:
     given = plan()
     both = given.receivers["ops"].model_copy(update={"webhooks": [object()]})
@@ -391,6 +401,17 @@ def test_an_acknowledgement_expires() -> None:
     desk.ack(fired, lasts=6 * HOUR)
     assert desk.wait(6 * HOUR - 1) == []
     assert said(desk.wait(1)) == [("ops", "repeat", "+a")]
+
+
+def test_an_acknowledgement_that_is_taken_back_holds_no_more() -> None:
+    desk = Desk()
+    fired = desk.fire("a")
+    desk.wait(MINUTE)
+    desk.ack(fired)
+    desk.wait(HOUR)
+    desk.tell("ack:a", None)
+    assert said(desk.sent) == [("ops", "first", "+a"), ("ops", "repeat", "+a")]
+    assert [a.state for a in desk.attention] == ["acknowledged", "active"]
 
 
 def test_what_gets_worse_than_somebody_took_on_is_told() -> None:
