@@ -13,6 +13,7 @@ from services.alerter.evaluation.absence import Silence
 from services.alerter.evaluation.host import Host, Key
 from services.alerter.evaluation.late import OWN_HOST, Lateness
 from services.alerter.evaluation.probes import policy, sections_of
+from services.alerter.evaluation.readings import Values
 from services.alerter.evaluation.roster import Roster
 from services.alerter.evaluation.state import Change, Episode, Policy, Reason, Verdict, end, step
 from services.alerter.evaluation.telling import INSTANCE, SEVERITY, Teller, ended, is_about_us, labels
@@ -33,12 +34,15 @@ STALE_MS = 300_000
 
 ANOMALY_STALE_MS = 3_600_000
 FORGET_AFTER_S = 7 * 86_400.0
+PARKED_S = 300.0
 ORPHANED_AFTER_MS = 3 * 3_600_000
 """An alerter that was killed leaves "late" behind; who has its partition ends that, as nobody else will."""
 
 Known = Callable[[str], Iterable[Alert]]
 """The newest event of each alert of a host that the alerts topic knows: of those pending or firing, and of those
 that ended lately, so that what led to them and is read again does not lead to them again."""
+
+_NONE: frozenset[str] = frozenset()
 
 Ours = Callable[[str], bool]
 """Whether a host's partition is assigned to this alerter."""
@@ -69,6 +73,8 @@ class Evaluator:
         self._ours = ours
         self._name = name
         self._hosts: OrderedDict[str, Host] = OrderedDict()
+        self._parked: dict[str, tuple[float, Host]] = {}
+        """Hosts that were ours a moment ago, since when not: while a group forms anew, nobody has any."""
         self._us = Host(OWN_HOST, OWN_HOST)
         self._alerts = 0
         self._roster = Roster(2 * max_hosts)
@@ -108,7 +114,9 @@ class Evaluator:
         if host.name != sample.host or host.labels != sample.labels or not host.samples.spoke:
             host.name, host.labels, host.samples.spoke = sample.host, sample.labels, True
             self._roster.present(host.host_id, host.name, host.labels, now_ms)
-        if self._silence_rules and host.episodes:
+        # A rule has one metric, so what it begins or ends here is no other's business.
+        active = {rule for rule, _ in host.episodes} if host.episodes else _NONE
+        if active:
             out += self._spoke_again(host, now_ms)
         at = sample.ts
         if host.seen:
@@ -122,14 +130,15 @@ class Evaluator:
             for read, labelled, probes in readings:
                 values = read(found)
                 for probe in probes:
-                    judged = probe.judge(host, values, at)
-                    if judged or host.episodes:
+                    rule = probe.rule
+                    has = rule.name in active
+                    judged = probe.judge(host, values, at, has)
+                    if judged:
                         stale_ms = max(STALE_MS, 3 * pause)
                         for instance, verdict, value in judged:
-                            out += self._judged(host, probe.rule, instance, probe.policy, verdict, at, value, stale_ms)
-                        if labelled and host.episodes and not probe.rule.absent:
-                            there = {instance for instance, _ in values}
-                            out += self._gone(host, probe.rule, probe.policy, there, at, stale_ms)
+                            out += self._judged(host, rule, instance, probe.policy, verdict, at, value, stale_ms)
+                    if has and labelled and not rule.absent:
+                        out += self._gone(host, rule, probe.policy, values, at, max(STALE_MS, 3 * pause))
         return out
 
     def anomaly(self, anomaly: Anomaly, now_ms: int, monotonic: float) -> list[Alert]:
@@ -163,6 +172,7 @@ class Evaluator:
         """
         before = self._rules
         self._take(rules)
+        self._parked.clear()  # what they remember may be of other conditions
         out: list[Alert] = []
         for host in (self._us, *self._hosts.values()):
             for key, episode in list(host.episodes.items()):
@@ -207,7 +217,8 @@ class Evaluator:
         """Go on with a host's alerts where another alerter, or we before a restart, stopped; returns the ends of
         those whose rule is gone or changed.
         """
-        host, out = self._place(host_id, now_ms)
+        alerts = list(alerts)
+        host, out = self._place(host_id, alerts, now_ms, monotonic)
         for alert in alerts:
             host.name = host.name or alert.host
             rule = self._rules.get(alert.rule)
@@ -220,17 +231,22 @@ class Evaluator:
                 host.closed_anomalies.append(alert.anomaly_id)
         return out
 
-    def release(self, host_ids: Iterable[str]) -> None:
-        """These are somebody else's now: forgets them and ends nothing."""
+    def release(self, host_ids: Iterable[str], monotonic: float) -> None:
+        """These are somebody else's now: says nothing more of them and ends nothing.
+
+        Who comes back soon finds what was learned of it, and of its alerts those that nobody changed meanwhile.
+        """
         for host_id in host_ids:
             host = self._hosts.pop(host_id, None)
             if host is not None:
                 self._alerts -= len(host.episodes)
                 self.silence.forget(host_id)
+                self._parked[host_id] = monotonic, host
 
     def reassigned(self, now_ms: int, monotonic: float) -> list[Alert]:
         """Partitions came or went: release the hosts that are not ours, take in those that are and would be missed."""
-        self.release([host_id for host_id in self._hosts if not self._ours(host_id)])
+        self._parked = {h: p for h, p in self._parked.items() if monotonic - p[0] < PARKED_S}
+        self.release([host_id for host_id in self._hosts if not self._ours(host_id)], monotonic)
         return [a for watched in self._roster for a in self._miss(watched, now_ms, monotonic)]
 
     # -- hosts that would be missed ----------------------------------------------------------------------------
@@ -283,7 +299,8 @@ class Evaluator:
         if (verdict is Verdict.BEYOND or key in host.episodes) and self._applies(rule, host, instance):
             yield from self._step(host, rule, key, policy, verdict, at, value, stale_ms)
 
-    def _gone(self, host: Host, rule: Rule, policy: Policy, there: set[str], at: int, stale_ms: int) -> Iterator[Alert]:
+    def _gone(self, host: Host, rule: Rule, policy: Policy, values: Values, at: int, stale_ms: int) -> Iterator[Alert]:
+        there = {instance for instance, _ in values}
         for key in [k for k in host.episodes if k[0] == rule.name and k[1] not in there]:
             yield from self._step(host, rule, key, policy, Verdict.GONE, at, None, stale_ms)
 
@@ -338,14 +355,16 @@ class Evaluator:
                 verdict = Verdict.BEYOND if beyond else Verdict.CALM
                 yield from self._step(host, rule, key, policy(rule), verdict, now_ms, silent_s, now_ms)
         for rule in self._anomaly_rules if host.episodes else ():
-            for key in [k for k in host.episodes if k[0] == rule.name]:
+            key = (rule.name, "")
+            if key in host.episodes:
                 yield from self._tick_anomaly(host, rule, key, now_ms)
-        if self.silence.since_heard(host.host_id, monotonic) * 1000 <= STALE_MS:
+        unheard_s = self.silence.since_heard(host.host_id, monotonic)
+        if unheard_s * 1000 <= STALE_MS:
             for rule in self._absent_rules if host.seen else ():
                 yield from self._tick_absent(host, rule)
             if host.episodes and not silent_s:
                 yield from self._tick_stale(host)
-        if self.silence.since_heard(host.host_id, monotonic) > FORGET_AFTER_S:
+        elif unheard_s > FORGET_AFTER_S:
             self._roster.gone(host.host_id)
             yield from self._forget(host.host_id, now_ms)
 
@@ -414,7 +433,7 @@ class Evaluator:
         out = self.take_up(host_id, self._known(host_id), now_ms, monotonic)
         return self._hosts[host_id], out
 
-    def _place(self, host_id: str, now_ms: int) -> tuple[Host, list[Alert]]:
+    def _place(self, host_id: str, alerts: Iterable[Alert], now_ms: int, monotonic: float) -> tuple[Host, list[Alert]]:
         """A place for the host, and the ends of the alerts of the one that was forgotten for it."""
         out: list[Alert] = []
         host = self._hosts.get(host_id)
@@ -422,8 +441,20 @@ class Evaluator:
             if len(self._hosts) >= self._max_hosts:
                 out = list(self._forget(next(iter(self._hosts)), now_ms))
                 log.warning("forgot the longest silent host: too many hosts", extra={"max_hosts": self._max_hosts})
-            host = self._hosts[host_id] = Host(host_id)
+            host = self._hosts[host_id] = self._back(host_id, alerts, monotonic)
         return host, out
+
+    def _back(self, host_id: str, alerts: Iterable[Alert], monotonic: float) -> Host:
+        """The host as it was when it was given away, but for alerts of which somebody said something since."""
+        since, host = self._parked.pop(host_id, (0.0, None))
+        if host is None or monotonic - since >= PARKED_S:
+            return Host(host_id)
+        said = {a.event_id for a in alerts}
+        for key in [k for k, told in host.told.items() if told.event_id not in said or k[0] not in self._rules]:
+            for memory in (host.episodes, host.told, host.badness, host.open_anomalies):
+                memory.pop(key, None)
+        self._alerts += len(host.episodes)
+        return host
 
     def _heard(self, host_id: str, now_ms: int, monotonic: float) -> tuple[Host, list[Alert]]:
         host, out = self._host(host_id, now_ms, monotonic)

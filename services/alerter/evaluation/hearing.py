@@ -33,19 +33,12 @@ class Hearing:
         self._next: dict[Place, int] = {}
         self._asked: list[tuple[float, Mapping[Place, int]]] = []
         """Checks whose ends are not all processed yet, oldest first."""
-        self._ours: frozenset[Place] = frozenset()
-        self._any = False
-        self.lost: frozenset[Place] = frozenset()
-        """Partitions that the last check found to be somebody else's now."""
+        self.assigned = False
+        """Whether anything is ours to hear, as of the last check."""
 
     def processed(self, batch: Iterable[Message]) -> None:
         for message in batch:
             self._next[message.topic, message.partition] = message.offset + 1
-
-    @property
-    def assigned(self) -> bool:
-        """Whether anything is ours to hear, as of the last check."""
-        return self._any
 
     def reset(self) -> None:
         """Nothing is known any more: an answer did not come."""
@@ -58,9 +51,9 @@ class Hearing:
         client raises.
         """
         ends = await self._ends.ends()
-        self._any = bool(ends)
-        if ends:
-            self.lost, self._ours = self._ours - ends.keys(), frozenset(ends)
+        self.assigned = bool(ends)
+        # Who has a partition meanwhile reads on in it, so when it comes back our own place in it says nothing.
+        self._next = {place: n for place, n in self._next.items() if place in ends}
         if not self._asked or self._asked[-1][1].keys() != ends.keys():
             self._asked = [(now, ends)] if ends else []
             return None

@@ -24,8 +24,10 @@ class Probe(Protocol):
     rule: Rule
     policy: Policy
 
-    def judge(self, host: Host, values: Values, at: int) -> Judged:
-        """What the values say, of what is beyond or has an episode; the rest may be left out."""
+    def judge(self, host: Host, values: Values, at: int, has: bool) -> Judged:
+        """What the values say, of what is beyond or has an episode; the rest may be left out. ``has``: whether any
+        has one.
+        """
         ...
 
 
@@ -39,9 +41,9 @@ class Threshold:
         self._enter = (rule.threshold or 0.0) * self._sign
         self._leave = self._enter if rule.leave is None else rule.leave * self._sign
 
-    def judge(self, host: Host, values: Values, at: int) -> Judged:
+    def judge(self, host: Host, values: Values, at: int, has: bool) -> Judged:
         sign, enter = self._sign, self._enter
-        if not host.episodes:
+        if not has:
             for _, value in values:
                 if value * sign > enter:
                     break
@@ -69,7 +71,7 @@ class Forecast:
         self.policy = policy(rule)
         self._what = rule.forecast
 
-    def judge(self, host: Host, values: Values, at: int) -> Judged:
+    def judge(self, host: Host, values: Values, at: int, has: bool) -> Judged:
         name, what = self.rule.name, self._what
         judged = []
         for instance, value in values:
@@ -81,7 +83,7 @@ class Forecast:
                 series = host.series[key] = Series(what.over, rising=what.falls_to is None)
             series.observe(at, value)
             verdict = self._verdict(series.left_ms(what.target))
-            if verdict is Verdict.BEYOND or key in host.episodes:
+            if verdict is Verdict.BEYOND or (has and key in host.episodes):
                 judged.append((instance, verdict, value))
         if len(host.series) > len(values):
             there = {instance for instance, _ in values}
@@ -105,13 +107,13 @@ class Presence:
         self.rule = rule
         self.policy = policy(rule)
 
-    def judge(self, host: Host, values: Values, at: int) -> Judged:
+    def judge(self, host: Host, values: Values, at: int, has: bool) -> Judged:
         judged = []
         for instance, value in values:
             key = (self.rule.name, instance)
             if key in host.seen or len(host.seen) < MOST_SERIES:
                 host.seen[key] = at
-            if key in host.episodes:
+            if has and key in host.episodes:
                 judged.append((instance, Verdict.CALM, value))
         return judged
 

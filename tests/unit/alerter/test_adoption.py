@@ -15,6 +15,13 @@ ABSENT_RULE = """
 """
 
 
+FORECAST_RULE = """
+  - name: soon
+    title: Disk will be full soon
+    forecast: {metric: disk.percent, reaches: 100, within: 6h, over: 1h}
+"""
+
+
 def adopt(watch: Watch, *texts: str) -> list[tuple[str, str]]:
     wanted: tuple[Rule, ...] = rules(*texts)
     return [(a.state, a.reason) for a in watch._said(watch.evaluator.adopt(wanted, watch.clock.now_ms()))]
@@ -123,11 +130,64 @@ def test_who_gives_a_host_away_forgets_it_and_ends_nothing() -> None:
     watch.cpu(95, 40)
     watch.cpu(95, 40, host_id="h2")
     before = list(watch.alerts)
-    watch.evaluator.release(["h1", "nobody"])
+    watch.evaluator.release(["h1", "nobody"], watch.clock.monotonic())
     assert (watch.evaluator.open, watch.evaluator.hosts) == (1, 1)
     watch.cpu(95, 1, host_id="h2")
     watch.tick(120)
     assert [a.host_id for a in watch.alerts[len(before) :]] == ["h2"]
+
+
+def test_a_group_that_forms_anew_costs_nothing_of_what_was_learned() -> None:
+    ours = {"h1"}
+    watch = Watch(CPU_RULE, FORECAST_RULE, ours=ours.__contains__)
+    known: dict[str, Alert] = {}
+    watch.evaluator._known = lambda _: known.values()
+
+    def fill(begin: int, minutes: int) -> None:
+        for minute in range(begin, begin + minutes):
+            watch.clock.advance(60)
+            watch.sample(cpu=Cpu(count=1, percent=95), disks=[disk("/", 70 + minute / 12)])
+            known.update({a.alert_id: a for a in watch.alerts})
+
+    fill(0, 90)
+    assert watch.states() == ["pending", "firing", "firing"]
+    ours.clear()  # for a moment nobody has anything
+    assert watch.evaluator.reassigned(watch.clock.now_ms(), watch.clock.monotonic()) == []
+    assert (watch.evaluator.open, watch.evaluator.hosts) == (0, 0)
+    watch.clock.advance(5)
+    ours.add("h1")
+    assert watch.evaluator.reassigned(watch.clock.now_ms(), watch.clock.monotonic()) == []
+    fill(90, 30)
+    assert watch.states() == ["pending", "firing", "firing"]
+    assert watch.evaluator.open == 2
+    watch.clock.advance(60)
+    watch.sample(disks=[disk("/", 80)])
+    assert watch.evaluator._hosts["h1"].series["soon", "/"].left_ms(100) is not None
+
+
+def test_what_another_said_meanwhile_counts_and_not_what_was_remembered() -> None:
+    ours = {"h1"}
+    watch = Watch(CPU_RULE, ours=ours.__contains__)
+    watch.cpu(95, 40)
+    other = moved(watch, CPU_RULE)
+    ours.clear()
+    watch.evaluator.reassigned(watch.clock.now_ms(), watch.clock.monotonic())
+    other.cpu(1, 20)
+    assert other.states() == ["resolved"]
+    watch.evaluator._known = lambda _: other.alerts[-1:]
+    ours.add("h1")
+    watch.cpu(1, 20)
+    assert watch.states() == ["pending", "firing"]
+    assert watch.evaluator.open == 0
+
+
+def test_what_was_given_away_long_ago_is_forgotten() -> None:
+    watch = Watch(CPU_RULE, FORECAST_RULE)
+    watch.sample(disks=[disk("/", 1)])
+    watch.evaluator.release(["h1"], watch.clock.monotonic())
+    watch.clock.advance(3600)
+    watch.sample(cpu=Cpu(count=1, percent=1))
+    assert watch.evaluator._hosts["h1"].series == {}
 
 
 def test_a_rule_that_changed_while_nobody_looked_ends_what_it_said() -> None:
