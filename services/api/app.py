@@ -61,9 +61,10 @@ ROUTES: tuple[Route, ...] = (
     *pages.ROUTES,
     *links.ROUTES,
 )
-_DESCRIPTION = """Every answer under `/api/` is an envelope `{"success", "code", "message", "data"}`, without `data` on
-failure; `code` is the HTTP status. Messages are Chinese, or English with `Accept-Language: en`. Unknown query
-parameters are refused by name, except those that begin with `_`."""
+_REF = "#/components/schemas/{model}"
+_DESCRIPTION = """Every answer under `/api/` but `/api/v2/` is an envelope `{"success", "code", "message", "data"}`,
+without `data` on failure; `code` is the HTTP status. Messages are Chinese, or English with `Accept-Language: en`.
+Unknown query parameters are refused by name, except those that begin with `_`."""
 _REFUSALS = {
     400: messages.CANNOT_UNPACK.of(encoding="zstd"),
     401: messages.UNAUTHORIZED,
@@ -170,7 +171,8 @@ def _extra(route: Route) -> dict[str, Any]:
     if in_path or route.parameters:
         extra["parameters"] = [*in_path, *(p.documented() for p in route.parameters)]
     if route.body:
-        schema = route.body.model_json_schema(ref_template="#/components/schemas/{model}")
+        schema = route.body.model_json_schema(ref_template=_REF)
+        schema.pop("$defs", None)
         extra["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": schema, "example": route.body_example}},
@@ -189,6 +191,10 @@ def _openapi(app: FastAPI) -> Any:
     def content() -> bytes:
         schema = app.openapi()
         components = schema.setdefault("components", {})
+        for route in ROUTES:
+            if route.body:
+                parts = route.body.model_json_schema(ref_template=_REF).get("$defs", {})
+                components.setdefault("schemas", {}).update(parts)
         components.setdefault("securitySchemes", {})["bearer"] = {"type": "http", "scheme": "bearer"}
         return encoded(schema)
 

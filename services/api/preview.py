@@ -42,9 +42,9 @@ def _of_route(
 
 
 def _path(routes: Sequence[RouteEntry], index: int) -> list[int]:
-    """From the root. What comes from a topic may be no tree, and must end all the same."""
+    """From the root."""
     found: list[int] = []
-    while 0 <= index < len(routes) and index not in found:
+    while index >= 0:
         found.append(index)
         index = routes[index].parent
     return found[::-1]

@@ -19,6 +19,7 @@ RESOLVED_WITHIN = 5.0  # seconds
 LOCAL_SCHEMES = frozenset(
     {"dbus", "file", "glib", "gnome", "growl", "kde", "macosx", "qt", "syslog", "windows"}
 )  # act on the machine they run on
+TOKENS_FOR_HOSTS = frozenset({"tgram"})  # numbers that would be read as an address
 _ADDRESSES_IN_QUERY = frozenset({"smtp", "host", "hostname", "server", "url", "proxy"})
 
 
@@ -42,7 +43,8 @@ async def check_apprise(target: str, resolve: Resolve) -> None:
     parts = _split(target)
     if parts.scheme in LOCAL_SCHEMES:
         raise bad_parameter("target", messages.NOT_LOCAL_SCHEME.of(scheme=parts.scheme))
-    await _check_host(parts.hostname or "", resolve, must_exist=False)
+    if parts.scheme not in TOKENS_FOR_HOSTS:
+        await _check_host(parts.hostname or "", resolve, must_exist=False)
     for name, value in parse_qsl(parts.query):
         host = _split(value).hostname if "://" in value else value if name.lower() in _ADDRESSES_IN_QUERY else ""
         await _check_host((host or "").rsplit("@")[-1].partition("/")[0], resolve, must_exist=False)

@@ -211,6 +211,9 @@ async def test_openapi_documents_every_api_route_with_an_example(api: Api) -> No
             assert "422" in operation["responses"]
             in_path = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
             assert in_path == set(re.findall(r"{(\w+)}", route.path))
+    refs = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', json.dumps(schema)))
+    assert refs and refs <= set(schema["components"]["schemas"])
+    assert "$defs" not in json.dumps(schema)
 
 
 @pytest.mark.parametrize("route", [r for r in app.ROUTES if r.data is not None], ids=lambda r: f"{r.method} {r.path}")

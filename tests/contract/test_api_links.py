@@ -150,7 +150,7 @@ async def test_what_is_not_ours_is_nothing(api: Api, wire: Wire) -> None:
         good.replace(".", ".A"),
         good[:20],
         "/a/" + sign("another secret of some length", "ack", "l1", None, T0 + HOUR, "n1"),
-        "/a/x", "/a/%00", "/a/%3Cscript%3E", "/a/..", "/a/" + "A" * 5000, "/a/.", "/a/é",
+        "/a/x", "/a/%00", "/a/%3Cscript%3E", "/a/" + "A" * 5000, "/a/.", "/a/é",
         link(api, "ack", of="nobody's"), link(api, "drop tables"),
     ]  # fmt: skip
     for path in tampered:

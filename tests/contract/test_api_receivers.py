@@ -14,12 +14,12 @@ from services.api.receivers import masked
 from shared.alerting.public_addresses import is_public
 from shared.runtime.settings import Settings
 from shared.runtime.times import instant
-from shared.schemas.control import QuietHours, Setup
+from shared.schemas.control import QuietHours
 from shared.schemas.topics import ALERTS
 from shared.store.clickhouse import open_store
 from tests.support.alerting import alert, attention, delivery, matcher, put, setup
-from tests.support.api import Api, running_api
-from tests.support.samples import T0, host_sample
+from tests.support.api import Api, MemoryStore, running_api
+from tests.support.samples import host_sample
 from tests.support.store import empty_store, fresh_store
 from tests.support.wire import Wire
 
@@ -42,8 +42,8 @@ async def resolve(host: str) -> list[str]:
 
 
 @pytest.fixture
-async def api(fresh_store: Settings) -> AsyncIterator[Api]:
-    async with running_api(fresh_store) as it:
+async def api() -> AsyncIterator[Api]:
+    async with running_api() as it:
         it.deps.resolve = resolve
         yield it
 
@@ -78,7 +78,7 @@ async def test_a_receiver_is_told_whole_and_shown_without_its_secrets(api: Api, 
     )  # fmt: skip
     api.told("setup:alerter", setup())
     answer = await api.ask(PATH)
-    for secret in ("s3cret", "t0ken", "T0", "B0", "secret/"):
+    for secret in ("s3cret", "t0ken", "B0", "/secret"):
         assert secret not in answer.text
     assert [r["name"] for r in answer.json()["data"]] == ["dba", "night shift", "ops", "pager"]
     assert await api.data(f"{PATH}night%20shift/") == shown
@@ -159,11 +159,9 @@ async def test_services_that_have_a_token_for_a_host_are_taken(api: Api, wire: W
     assert shown["target"] == target.split(":")[0] + "://***"
 
 
-async def test_private_addresses_are_taken_where_the_operator_says_so(fresh_store: Settings) -> None:
-    allowed = fresh_store.model_copy(
-        update={"alerter": fresh_store.alerter.model_copy(update={"allow_private_receivers": True})}
-    )
-    async with running_api(allowed) as api:
+async def test_private_addresses_are_taken_where_the_operator_says_so() -> None:
+    allowed = Settings.model_validate({"alerter": {"allow_private_receivers": True}})
+    async with running_api(allowed, store=MemoryStore()) as api:
         api.deps.decisions.open(Wire())
         for channel, target in (("webhook", "http://127.0.0.1:9/x"), ("apprise", "json://localhost/x")):
             await enter(api, channel=channel, target=target)
@@ -303,30 +301,27 @@ def test_quiet_hours_cross_midnight_by_the_clock_of_their_zone(when: str, quiet:
     assert not preview.is_quiet(friday_night.model_copy(update={"zone": "Not/There"}), instant(when))
 
 
-def test_a_tree_that_is_none_ends_all_the_same() -> None:
-    routes = [{"parent": 1, "receiver": "a"}, {"parent": 0, "receiver": "b"}]
-    odd = Setup.model_validate(setup(routes=routes))
-    assert len(preview.preview(odd, {}, T0)) <= 2
-
-
 # -- rules ------------------------------------------------------------------------------------------------------------
 
 
-async def test_rules_are_shown_with_how_they_stand(api: Api, fresh_store: Settings) -> None:
-    assert await api.data("/api/system/rules/") == {"rules": [], "problems": [], "told_at": None}
-    store = await open_store(fresh_store, "writer")
-    await put(store, alert("a"), alert("b"), alert("c", state="pending"), alert("d", state="resolved"), attention("b"))
-    await store.close()
-    api.hear(host_sample())
-    api.hear(host_sample(host_id="h2", host="db-1", labels={"role": "db"}))
-    api.told("setup:alerter", setup(problems=["mine.yaml:3: no such metric"]))
-    found = await api.data("/api/system/rules/")
-    type_of(found, shapes.RulesShape)
-    disk, web = found["rules"]
-    assert (disk["firing"], disk["pending"], disk["hosts"]) == (2, 1, 2), "an acknowledged alert fires all the same"
-    assert (web["firing"], web["hosts"], web["matchers"]) == (0, 1, ['role="web"'])
-    assert found["problems"] == ["mine.yaml:3: no such metric"]
-    api.told("setup:alerter", {"kind": "setup", "rules": "nonsense"})
-    assert (await api.data("/api/system/rules/"))["rules"] == found["rules"], "what cannot be read changes nothing"
-    api.told("setup:alerter", None)
-    assert (await api.data("/api/system/rules/"))["told_at"] is None
+async def test_rules_are_shown_with_how_they_stand(fresh_store: Settings) -> None:
+    async with running_api(fresh_store) as api:
+        assert await api.data("/api/system/rules/") == {"rules": [], "problems": [], "told_at": None}
+        store = await open_store(fresh_store, "writer")
+        await put(
+            store, alert("a"), alert("b"), alert("c", state="pending"), alert("d", state="resolved"), attention("b")
+        )
+        await store.close()
+        api.hear(host_sample())
+        api.hear(host_sample(host_id="h2", host="db-1", labels={"role": "db"}))
+        api.told("setup:alerter", setup(problems=["mine.yaml:3: no such metric"]))
+        found = await api.data("/api/system/rules/")
+        type_of(found, shapes.RulesShape)
+        disk, web = found["rules"]
+        assert (disk["firing"], disk["pending"], disk["hosts"]) == (2, 1, 2), "an acknowledged alert fires all the same"
+        assert (web["firing"], web["hosts"], web["matchers"]) == (0, 1, ['role="web"'])
+        assert found["problems"] == ["mine.yaml:3: no such metric"]
+        api.told("setup:alerter", {"kind": "setup", "rules": "nonsense"})
+        assert (await api.data("/api/system/rules/"))["rules"] == found["rules"], "what cannot be read changes nothing"
+        api.told("setup:alerter", None)
+        assert (await api.data("/api/system/rules/"))["told_at"] is None

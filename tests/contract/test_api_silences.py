@@ -29,8 +29,8 @@ GOOD: dict[str, Any] = {"matchers": ['host="web-1"'], "duration": "2h"}
 
 
 @pytest.fixture
-async def api(fresh_store: Settings) -> AsyncIterator[Api]:
-    async with running_api(fresh_store) as it:
+async def api() -> AsyncIterator[Api]:
+    async with running_api() as it:
         yield it
 
 
@@ -163,11 +163,16 @@ async def test_ten_megabytes_are_refused_before_they_are_read(api: Api, wire: Wi
     assert answer.status_code == 413
 
 
-async def test_hostile_words_come_back_as_they_were(api: Api, wire: Wire) -> None:
+async def test_a_real_store_gives_back_hostile_words_as_they_were(fresh_store: Settings) -> None:
     words = "'; DROP TABLE decisions; -- <script>alert(1)</script> {key:String} \r\nX: y 🦤"
-    made = await add(api, matchers=[{"name": "host", "value": words}], comment=words)
-    assert (made["comment"], made["matchers"][0]["value"]) == (words, words)
-    assert (await api.data(PATH))[0] == made
+    async with running_api(fresh_store) as api:
+        api.deps.decisions.open(Wire())
+        made = await add(api, matchers=[{"name": "host", "value": words}], comment=words)
+        assert (made["comment"], made["matchers"][0]["value"]) == (words, words)
+        other = await add(api)
+        assert {s["id"] for s in await api.data(PATH)} == {made["id"], other["id"]}
+        assert await api.data(f"{PATH}{made['id']}/") == made
+        assert await silences.listed(api.deps.decisions, T0 + 6 * DAY) == []
 
 
 async def test_there_may_not_be_any_number(api: Api, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,15 +184,13 @@ async def test_there_may_not_be_any_number(api: Api, wire: Wire, monkeypatch: py
     await add(api)
 
 
-async def test_what_could_not_be_told_is_told_at_the_next_start(api: Api, wire: Wire, fresh_store: Settings) -> None:
+async def test_what_could_not_be_told_is_told_at_the_next_start(api: Api, wire: Wire) -> None:
     wire.away = True
     assert (await api.refused(PATH, method="POST", who="operator", body=GOOD))[0] == 503
     (kept,) = await api.data(PATH)
-    async with running_api(fresh_store) as next_run:
-        later = Wire()
-        next_run.deps.decisions.open(later)
-        await next_run.deps.decisions.tell_again()
-    assert [key for key, _ in later.told] == [f"silence:{kept['id']}"]
+    wire.away = False
+    await api.deps.decisions.tell_again()
+    assert [key for key, _ in wire.told] == [f"silence:{kept['id']}"]
 
 
 # -- matchers ---------------------------------------------------------------------------------------------------------

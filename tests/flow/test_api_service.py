@@ -23,12 +23,13 @@ from services.api import accounts_cli, service
 from services.api.broadcast import MOST_CLIENTS
 from services.api.service import ApiService
 from shared.broker.embedded import EmbeddedBroker
-from shared.bus.kafka import publisher
+from shared.bus.kafka import publisher, tail
 from shared.bus.port import Publisher
 from shared.runtime.serving import CannotListen
 from shared.runtime.settings import Settings
-from shared.schemas.topics import ALERTS, ANOMALIES, METRICS, Topic
+from shared.schemas.topics import ALERTS, ANOMALIES, CONTROL, METRICS, Topic
 from shared.store.clickhouse import open_store
+from tests.support.alerting import delivery, setup
 from tests.support.api import PASSWORD
 from tests.support.broker import embedded_broker
 from tests.support.samples import host_sample
@@ -108,6 +109,35 @@ async def test_what_is_published_is_answered(settings: Settings) -> None:
         assert cpu["cpu_percent"] == 42.0
         assert (await http.get("/readyz")).json()["status"] == "ok"
         assert "lapwing_api_requests_total" in (await http.get("/metrics")).text
+
+
+async def test_what_the_alerter_says_of_itself_is_known_and_what_it_is_asked_to_try_is_answered(
+    settings: Settings,
+) -> None:
+    control = tail(settings.kafka, [CONTROL], "test-alerter")
+    async with publishing(settings) as bus:
+        await bus.publish(CONTROL, "setup:alerter", json.dumps(setup()).encode())
+        await control.start()
+
+        async def alerter() -> None:
+            async for batch in control.messages():
+                for message in batch:
+                    if (message.key or b"").startswith(b"trial:") and message.value:
+                        trial = json.loads(message.value)
+                        await say(bus, delivery(trial["id"], receiver=trial["receiver"]), ALERTS)
+
+        answering = asyncio.create_task(alerter())
+        async with running(settings) as api, client(api) as http:
+
+            async def rules() -> Any:
+                return (await data(http, "/api/system/rules/"))["rules"]
+
+            assert [rule["name"] for rule in await eventually(rules)] == ["disk_full", "web"]
+            tried = await http.post("/api/system/receivers/pager/test/")
+            assert tried.json()["data"]["delivered"] is True, tried.text
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+        await control.stop()
 
 
 async def test_a_replica_that_restarts_knows_what_it_knew(settings: Settings) -> None:

@@ -37,10 +37,18 @@ def cheap_passwords() -> Passwords:
 
 
 class MemoryStore:
-    """Keeps what the vault writes and answers its questions; every other table is empty. ``away`` makes it fail."""
+    """Keeps what the vault and people's decisions write and answers their questions; every other table is empty.
+
+    ``away`` makes it fail.
+    """
 
     def __init__(self) -> None:
-        self.tables: dict[str, dict[Any, tuple[Any, ...]]] = {"users": {}, "api_tokens": {}, "keyring": {}}
+        self.tables: dict[str, dict[Any, tuple[Any, ...]]] = {
+            "users": {},
+            "api_tokens": {},
+            "keyring": {},
+            "decisions": {},
+        }
         self.away = False
         self.closed = False
         self.writes = 0
@@ -57,6 +65,8 @@ class MemoryStore:
             return [self._token(r) for r in self.tables["api_tokens"].values()]
         if "FROM keyring" in sql:
             return [(name, value) for name, value, _ in self.tables["keyring"].values()]
+        if "FROM decisions" in sql:
+            return self._decisions(sql, parameters or {})
         if "cpu_ts" in sql:
             return [(0, (), 0, (), 0, (), 0, 0)]
         return []
@@ -84,6 +94,14 @@ class MemoryStore:
     def _there(self) -> None:
         if self.away:
             raise StoreError("the store is away")
+
+    def _decisions(self, sql: str, asked: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        rows = sorted((key, value) for key, value, _ in self.tables["decisions"].values() if value)
+        if "key" in asked:
+            rows = [r for r in rows if r[0] == asked["key"]]
+        elif "prefix" in asked:
+            rows = [r for r in rows if r[0].startswith(asked["prefix"])]
+        return rows if sql.startswith("SELECT key") else [(value,) for _, value in rows]
 
     @staticmethod
     def _user(row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from services.alerter.evaluation.absence import Silence
 from services.alerter.evaluation.host import Host, Key
-from services.alerter.evaluation.late import OWN_HOST, Lateness
+from services.alerter.evaluation.late import Lateness
+from services.alerter.evaluation.ourselves import Known, Ours, Ourselves
 from services.alerter.evaluation.probes import policy, sections_of
 from services.alerter.evaluation.readings import Values
 from services.alerter.evaluation.roster import Roster
-from services.alerter.evaluation.state import Change, Episode, Policy, Reason, Verdict, end, step
-from services.alerter.evaluation.telling import INSTANCE, SEVERITY, Teller, ended, is_about_us, labels
+from services.alerter.evaluation.state import Policy, Reason, Verdict, end
+from services.alerter.evaluation.stepping import Stepper
+from services.alerter.evaluation.telling import Teller, applies, is_about_us, labels
 from services.alerter.evaluation.timeline import Timing
-from services.alerter.evaluation.worsening import badness, severity_badness
 from services.alerter.rules.rule import Language, Rule, at_least
 from shared.alerting.matching import matches
 from shared.schemas.alert import Alert
@@ -35,17 +36,7 @@ STALE_MS = 300_000
 ANOMALY_STALE_MS = 3_600_000
 FORGET_AFTER_S = 7 * 86_400.0
 PARKED_S = 300.0
-ORPHANED_AFTER_MS = 3 * 3_600_000
-"""An alerter that was killed leaves "late" behind; who has its partition ends that, as nobody else will."""
-
-Known = Callable[[str], Iterable[Alert]]
-"""The newest event of each alert of a host that the alerts topic knows: of those pending or firing, and of those
-that ended lately, so that what led to them and is read again does not lead to them again."""
-
 _NONE: frozenset[str] = frozenset()
-
-Ours = Callable[[str], bool]
-"""Whether a host's partition is assigned to this alerter."""
 
 
 class Evaluator:
@@ -66,23 +57,19 @@ class Evaluator:
         ours: Ours = lambda _: True,
     ) -> None:
         self._silent_after_ms = silent_after_ms
-        self._teller = Teller(language, silent_after_ms)
         self._max_hosts = max_hosts
-        self._max_alerts = max_alerts
         self._known = known
         self._ours = ours
-        self._name = name
         self._hosts: OrderedDict[str, Host] = OrderedDict()
         self._parked: dict[str, tuple[float, Host]] = {}
         """Hosts that were ours a moment ago, since when not: while a group forms anew, nobody has any."""
-        self._us = Host(OWN_HOST, OWN_HOST)
-        self._alerts = 0
+        self._stepper = Stepper(Teller(language, silent_after_ms), max_alerts)
+        self._step, self._ended = self._stepper.step, self._stepper.end
+        self._us = Ourselves(name, self._stepper, known, ours)
         self._roster = Roster(2 * max_hosts)
         self.silence = Silence()
         self.lateness = Lateness()
         self.timings: Counter[Timing] = Counter()
-        self.refused = 0
-        """Alerts that could not begin because ``max_alerts`` were pending or firing."""
         self._take(rules)
 
     def _take(self, rules: Sequence[Rule]) -> None:
@@ -91,12 +78,17 @@ class Evaluator:
         self._anomaly_rules = [r for r in rules if r.anomaly]
         self._absent_rules = [r for r in rules if r.absent]
         self._silence_rules = [r for r in rules if r.condition == "silent"]
-        self._late_rules = [r for r in rules if r.late is not None]
+        self._us.take(self._rules)
 
     @property
     def open(self) -> int:
         """Alerts pending or firing."""
-        return self._alerts
+        return self._stepper.open
+
+    @property
+    def refused(self) -> int:
+        """Alerts that could not begin because ``max_alerts`` were pending or firing."""
+        return self._stepper.refused
 
     @property
     def hosts(self) -> int:
@@ -158,8 +150,9 @@ class Evaluator:
 
     def tick(self, now_ms: int, monotonic: float) -> list[Alert]:
         """What time alone brings about: silence, calm that has lasted, data that stopped coming, being late."""
-        out = list(self._tick_late(now_ms))
-        late = any(e.state == "firing" for e in self._us.episodes.values())
+        self._unpark(monotonic)
+        out = self._us.tick(now_ms, self.lateness.seconds)
+        late = self._us.late
         for host in list(self._hosts.values()):
             out += self._tick_host(host, now_ms, monotonic, late)
         return out
@@ -174,7 +167,7 @@ class Evaluator:
         self._take(rules)
         self._parked.clear()  # what they remember may be of other conditions
         out: list[Alert] = []
-        for host in (self._us, *self._hosts.values()):
+        for host in (self._us.host, *self._hosts.values()):
             for key, episode in list(host.episodes.items()):
                 if reason := self._no_longer(before.get(key[0]), host, key):
                     host.open_anomalies.pop(key, None)
@@ -191,7 +184,7 @@ class Evaluator:
         if before is not None and before.subject != rule.subject:
             return Reason.RULE_CHANGED
         # A host that was taken up and has not spoken yet is known by what was said of it.
-        known = labels(rule, host, key[1]) if host.samples.spoke or host is self._us else host.told[key].labels
+        known = labels(rule, host, key[1]) if host.samples.spoke or host is self._us.host else host.told[key].labels
         return None if matches(rule.match, known) else Reason.NOT_MEANT
 
     # -- hosts that come from and go to other alerters ------------------------------------------------------------
@@ -205,7 +198,7 @@ class Evaluator:
         by_host: dict[str, list[Alert]] = {}
         for alert in alerts:
             if is_about_us(alert):
-                out += self._take_up_late(alert, now_ms)
+                out += self._us.take_up(alert, now_ms)
             else:
                 by_host.setdefault(alert.host_id, []).append(alert)
         for host_id, theirs in by_host.items():
@@ -226,7 +219,7 @@ class Evaluator:
                 host.samples.newest = max(host.samples.newest, alert.ts)
             if alert.state not in ("resolved", "inactive"):
                 self.silence.heard(host_id, monotonic)
-                out += self._take_up(host, rule, alert, now_ms)
+                out += self._stepper.take_up(host, rule, alert, now_ms)
             elif alert.anomaly_id:
                 host.closed_anomalies.append(alert.anomaly_id)
         return out
@@ -239,13 +232,12 @@ class Evaluator:
         for host_id in host_ids:
             host = self._hosts.pop(host_id, None)
             if host is not None:
-                self._alerts -= len(host.episodes)
+                self._stepper.open -= len(host.episodes)
                 self.silence.forget(host_id)
                 self._parked[host_id] = monotonic, host
 
     def reassigned(self, now_ms: int, monotonic: float) -> list[Alert]:
         """Partitions came or went: release the hosts that are not ours, take in those that are and would be missed."""
-        self._parked = {h: p for h, p in self._parked.items() if monotonic - p[0] < PARKED_S}
         self.release([host_id for host_id in self._hosts if not self._ours(host_id)], monotonic)
         return [a for watched in self._roster for a in self._miss(watched, now_ms, monotonic)]
 
@@ -296,7 +288,7 @@ class Evaluator:
         stale_ms: int,
     ) -> Iterator[Alert]:
         key = (rule.name, instance)
-        if (verdict is Verdict.BEYOND or key in host.episodes) and self._applies(rule, host, instance):
+        if (verdict is Verdict.BEYOND or key in host.episodes) and applies(rule, host, instance):
             yield from self._step(host, rule, key, policy, verdict, at, value, stale_ms)
 
     def _gone(self, host: Host, rule: Rule, policy: Policy, values: Values, at: int, stale_ms: int) -> Iterator[Alert]:
@@ -314,7 +306,7 @@ class Evaluator:
             and at_least(anomaly.severity, rule.anomaly.severity)
             and anomaly.score >= rule.anomaly.score
             and rule.anomaly.means(anomaly.finding)
-            and self._applies(rule, host, "")
+            and applies(rule, host, "")
         )
         if wanted:
             members.add(anomaly.anomaly_id)
@@ -369,7 +361,7 @@ class Evaluator:
             yield from self._forget(host.host_id, now_ms)
 
     def _may_claim(self, rule: Rule, host: Host) -> bool:
-        return self._applies(rule, host, "") and self._ours(host.host_id)
+        return applies(rule, host, "") and self._ours(host.host_id)
 
     def _tick_anomaly(self, host: Host, rule: Rule, key: Key, now_ms: int) -> Iterator[Alert]:
         """An anomaly says that it opened and that it closed; the time between passes here."""
@@ -397,7 +389,7 @@ class Evaluator:
                 del host.seen[key]
                 if key in host.episodes:
                     yield self._ended(host, key, end(host.episodes[key], Reason.GONE, newest))
-            elif self._applies(rule, host, key[1]):
+            elif applies(rule, host, key[1]):
                 yield from self._step(host, rule, key, policy(rule), Verdict.BEYOND, newest, missed / 1000, newest)
 
     def _tick_stale(self, host: Host) -> Iterator[Alert]:
@@ -408,20 +400,6 @@ class Evaluator:
                 _, pause = host.rhythm.get(BY_NAME[rule.metric_name].section, (0, 0))
                 if host.samples.newest - episode.seen_at > max(STALE_MS, 3 * pause):
                     yield self._ended(host, key, end(episode, Reason.NO_DATA, host.samples.newest))
-
-    def _tick_late(self, now_ms: int) -> Iterator[Alert]:
-        seconds = self.lateness.seconds
-        for rule in self._late_rules:
-            assert rule.late is not None
-            key = (rule.name, self._name)
-            if seconds is None or not (key in self._us.episodes or seconds * 1000 > rule.late):
-                continue
-            late_ms = seconds * 1000
-            verdict = Verdict.BEYOND if late_ms > rule.late else Verdict.CALM
-            if verdict is Verdict.CALM and late_ms > rule.late / 2:
-                verdict = Verdict.BETWEEN
-            if key in self._us.episodes or self._applies(rule, self._us, self._name):
-                yield from self._step(self._us, rule, key, policy(rule), verdict, now_ms, seconds, now_ms)
 
     # -- bookkeeping -------------------------------------------------------------------------------------------
 
@@ -444,6 +422,13 @@ class Evaluator:
             host = self._hosts[host_id] = self._back(host_id, alerts, monotonic)
         return host, out
 
+    def _unpark(self, monotonic: float) -> None:
+        while self._parked:
+            host_id, (since, _) = next(iter(self._parked.items()))
+            if monotonic - since < PARKED_S:
+                return
+            del self._parked[host_id]
+
     def _back(self, host_id: str, alerts: Iterable[Alert], monotonic: float) -> Host:
         """The host as it was when it was given away, but for alerts of which somebody said something since."""
         since, host = self._parked.pop(host_id, (0.0, None))
@@ -453,7 +438,7 @@ class Evaluator:
         for key in [k for k, told in host.told.items() if told.event_id not in said or k[0] not in self._rules]:
             for memory in (host.episodes, host.told, host.badness, host.open_anomalies):
                 memory.pop(key, None)
-        self._alerts += len(host.episodes)
+        self._stepper.open += len(host.episodes)
         return host
 
     def _heard(self, host_id: str, now_ms: int, monotonic: float) -> tuple[Host, list[Alert]]:
@@ -467,112 +452,6 @@ class Evaluator:
         self.silence.forget(host_id)
         for key, episode in list(host.episodes.items()):
             yield self._ended(host, key, end(episode, Reason.FORGOTTEN, now_ms))
-
-    def _take_up(self, host: Host, rule: Rule | None, alert: Alert, now_ms: int) -> Iterator[Alert]:
-        key = (alert.rule, alert.labels.get(INSTANCE, ""))
-        if key in host.episodes:
-            return
-        # Other states than these are of an older alerter's topic, and were made of what fired.
-        state = alert.state if alert.state == "pending" else "firing"
-        episode = Episode(state, alert.started_at, alert.ts, alert.ts, alert.value)
-        host.episodes[key] = episode
-        host.told[key] = alert
-        self._alerts += 1
-        if rule is None:
-            yield self._ended(host, key, end(episode, Reason.RULE_GONE, now_ms))
-        elif (rule.condition, rule.metric_name) != (alert.labels.get("condition"), alert.labels.get("metric", "")):
-            yield self._ended(host, key, end(episode, Reason.RULE_CHANGED, now_ms))
-        elif not matches(rule.match, alert.labels):
-            yield self._ended(host, key, end(episode, Reason.NOT_MEANT, now_ms))
-        else:
-            if rule.anomaly and alert.anomaly_id:
-                host.open_anomalies.setdefault(key, set()).add(alert.anomaly_id)
-            told = severity_badness(alert.annotations.get(SEVERITY, "")) if rule.anomaly else badness(rule, alert.value)
-            if told is not None:
-                host.badness[key] = told
-
-    def _take_up_late(self, alert: Alert, now_ms: int) -> Iterator[Alert]:
-        """Our own from before a restart; another's, when it is our business and old."""
-        if alert.state in ("resolved", "inactive"):
-            return
-        mine = alert.labels.get(INSTANCE) == self._name
-        if mine or (self._ours(OWN_HOST) and now_ms - alert.ts > ORPHANED_AFTER_MS):
-            yield from self._take_up(self._us, self._rules.get(alert.rule), alert, now_ms)
-            key = (alert.rule, alert.labels.get(INSTANCE, ""))
-            if not mine and key in self._us.episodes:
-                yield self._ended(self._us, key, end(self._us.episodes[key], Reason.ORPHANED, now_ms))
-
-    def _applies(self, rule: Rule, host: Host, instance: str) -> bool:
-        return not rule.match or matches(rule.match, labels(rule, host, instance))
-
-    def _step(
-        self,
-        host: Host,
-        rule: Rule,
-        key: Key,
-        policy: Policy,
-        verdict: Verdict,
-        at: int,
-        value: float | None,
-        stale_ms: int,
-        anomaly: Anomaly | None = None,
-    ) -> Iterator[Alert]:
-        before = host.episodes.get(key)
-        if before is None:
-            if verdict is not Verdict.BEYOND:
-                return
-            if self._alerts >= self._max_alerts:
-                if not self.refused:
-                    log.error("too many alerts at once: no new ones begin", extra={"max_alerts": self._max_alerts})
-                self.refused += 1
-                return
-            self._alerts += 1
-        after, change = step(before, policy, verdict, at, value, stale_ms)
-        if after is not None:
-            host.episodes[key] = after
-            if verdict is Verdict.BEYOND and after.seen_at == at:
-                change = self._worse(host, rule, key, after, change, anomaly)
-        if change is None:
-            return
-        if after is None:
-            yield self._ended(host, key, change)
-            if change.reason is Reason.GAP and verdict is Verdict.BEYOND:
-                yield from self._step(host, rule, key, policy, verdict, at, value, stale_ms, anomaly)
-        else:
-            left_ms = self._left_ms(host, rule, key)
-            alert = self._teller.event(host, rule, key, after.started_at, change, anomaly=anomaly, left_ms=left_ms)
-            host.told[key] = alert
-            yield alert
-
-    def _worse(
-        self, host: Host, rule: Rule, key: Key, episode: Episode, change: Change | None, anomaly: Anomaly | None
-    ) -> Change | None:
-        """The change, or that it got worse where there is none; remembers how bad it was when it was told."""
-        if rule.anomaly:
-            bad = severity_badness(anomaly.severity) if anomaly else None
-        else:
-            bad = badness(rule, episode.value, self._left_ms(host, rule, key))
-        if bad is None:
-            return change
-        told = host.badness.get(key)
-        if told is None or change is not None or episode.state == "pending":
-            # Of several anomalies the worst counts; of a metric, what it was when it was told.
-            host.badness[key] = max(bad, told or 0.0) if rule.anomaly else bad
-        elif bad >= 2 * told:
-            host.badness[key] = bad
-            return Change("firing", "firing", Reason.WORSE, episode.seen_at, episode.value)
-        return change
-
-    def _left_ms(self, host: Host, rule: Rule, key: Key) -> float | None:
-        series = host.series.get(key) if rule.forecast else None
-        return series.left_ms(rule.forecast.target) if series and rule.forecast else None
-
-    def _ended(self, host: Host, key: Key, change: Change) -> Alert:
-        """Forgets the episode."""
-        del host.episodes[key]
-        host.badness.pop(key, None)
-        self._alerts -= 1
-        return ended(host.told.pop(key), change)
 
 
 def _same_memory(before: Rule | None, after: Rule | None) -> bool:

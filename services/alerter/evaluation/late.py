@@ -22,7 +22,7 @@ class Lateness:
         if not assigned:
             self._idle_since = now if self._idle_since is None else self._idle_since
             if now - self._idle_since >= IDLE_S:
-                self._heard = None
+                self._heard = self._answered = now
             return
         self._idle_since = None
         self._heard = now if self._heard is None else self._heard

@@ -11,6 +11,7 @@ from services.alerter.evaluation.late import OWN_HOST
 from services.alerter.evaluation.state import Change, Reason
 from services.alerter.evaluation.wording import duration, quantity, sentence
 from services.alerter.rules.rule import Language, Rule
+from shared.alerting.matching import matches
 from shared.schemas.alert import Alert
 from shared.schemas.anomaly import Anomaly
 from shared.schemas.metrics import BY_NAME
@@ -140,6 +141,11 @@ def labels(rule: Rule, host: Host, instance: str) -> dict[str, str]:
         ours[INSTANCE] = instance
     theirs = {k[:_MOST_LABEL]: v[:_MOST_LABEL] for k, v in host.labels.items()}
     return {**theirs, **rule.labels, **ours}
+
+
+def applies(rule: Rule, host: Host, instance: str) -> bool:
+    """Whether the rule's matchers mean it."""
+    return not rule.match or matches(rule.match, labels(rule, host, instance))
 
 
 def is_about_us(alert: Alert) -> bool:

@@ -57,6 +57,7 @@ class Entry:
     hold: Hold = FREE
     groups: list[Group] = field(default_factory=list)
     routed: bool = False
+    leaving: bool = False
 
     @property
     def id(self) -> str:
@@ -104,10 +105,11 @@ class Board:
         if alert.state not in ("resolved", "inactive"):
             return None
         if known is None:
-            if alert.previous_state == "firing":
-                self._entomb(alert.alert_id)
-            return None
-        if not known.firing:
+            # Where only the newest is kept of each, nothing else is heard of one that ended and was told.
+            if alert.previous_state != "firing" or alert.alert_id in self._graves:
+                return None
+            known = self._put(alert)
+        elif not known.firing:
             return None
         known.alert = alert
         known.since = None

@@ -26,8 +26,6 @@ LEAST_PAUSE_MS = 60_000
 Saying = Literal["fresh", "flap", "worse", "again", "still", "over", "nothing", "done"]
 """``still``: only for the sake of the others, until it is to be repeated. ``done``: never anything again."""
 
-Quiet = Callable[[Entry, RouteEntry], bool]
-
 
 @dataclass(slots=True, eq=False)
 class Group:
@@ -70,6 +68,9 @@ class Talk:
         return [*self.fresh, *self.worse, *self.again]
 
 
+Quiet = Callable[[Entry, Group], bool]
+
+
 class Grouping:
     def __init__(
         self, ledger: Ledger, quiet: Quiet, hushed: Callable[[Entry, str], bool], sends_resolved: Callable[[str], bool]
@@ -93,7 +94,7 @@ class Grouping:
         if not entry.firing:
             return self._ended(entry, group, told, floor)
         hold, route = entry.hold, group.route
-        if group.resolves_only or hold.muted or hold.ack or self._quiet(entry, route):
+        if group.resolves_only or hold.muted or hold.ack or self._quiet(entry, group):
             return "nothing", 0
         if hold.flapping and self._hushed(entry, group.receiver):
             return "nothing", 0
@@ -113,7 +114,7 @@ class Grouping:
         route = group.route
         if not route.steps or not entry.firing or group.resolves_only:
             return None
-        if entry.hold.muted or entry.hold.ack or entry.hold.flapping or self._quiet(entry, route):
+        if entry.hold.muted or entry.hold.ack or entry.hold.flapping or self._quiet(entry, group):
             return None
         told = self._ledger.get(entry.id, group.receiver)
         if told is None or not told.first_at:
@@ -161,8 +162,11 @@ class Grouping:
     def _ended(self, entry: Entry, group: Group, told: Told | None, floor: int) -> tuple[Saying, int]:
         if told is None or not told.knows or not self._sends_resolved(group.receiver):
             return "done", 0
-        quiet = not group.resolves_only and self._quiet(entry, group.route)
-        if entry.hold.muted or quiet or (entry.hold.flapping and self._hushed(entry, group.receiver)):
+        if (
+            entry.hold.muted
+            or self._quiet(entry, group)
+            or (entry.hold.flapping and self._hushed(entry, group.receiver))
+        ):
             return "nothing", 0
         return "over", max((entry.since or 0) + group.route.group_wait_ms, floor, _retry(told, group.route))
 

@@ -8,12 +8,14 @@ successor neither repeats what arrived nor forgets what did not.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import get_args
 
 from services.alerter.notification import quiet_hours
 from services.alerter.notification.acknowledgement import Acknowledgements
+from services.alerter.notification.attention import attention_of
 from services.alerter.notification.board import Board, Entry, Hold
 from services.alerter.notification.cap import Spent
 from services.alerter.notification.flapping import Flaps
@@ -26,7 +28,7 @@ from services.alerter.notification.trials import Trials
 from services.alerter.routing.plan import Plan, with_entered
 from shared.alerting.matching import matches
 from shared.alerting.routing import Router, group_labels
-from shared.schemas.alert import Alert, Attention, AttentionState, Delivery
+from shared.schemas.alert import Alert, Attention, Delivery
 from shared.schemas.anomaly import Severity
 from shared.schemas.control import Acknowledgement, Control, ReceiverEntry, RouteEntry, Silence, Trial
 
@@ -37,6 +39,9 @@ Place = tuple[int | str, ...]
 
 DIGEST = "{}:{digest}"
 _SWEEP_EVERY = 10_000
+_MANY = 16
+"""Beyond so many silences at once it is cheaper to look at every alert than to ask whom they mean."""
+
 _KEPT_MS = 7 * 86_400_000
 _NEWS = ("fresh", "flap", "worse", "again")
 _SEVERITIES = get_args(Severity)
@@ -80,7 +85,11 @@ class Notifier:
         self._trials = Trials()
         self._spent: dict[str, Spent] = {}
         self._flights: dict[str, _Flight] = {}
+        self._leaving: deque[tuple[int, str]] = deque()
+        """When to forget what ended and of which all was said, and its id."""
         self._decided: int | None = None
+        self._silenced: list[Silence] = []
+        """Silences that came, went, began or ended."""
         self._look: dict[str, None] = {}
         """Alerts for which something may have changed."""
         self._told: dict[str, None] = {}
@@ -112,7 +121,7 @@ class Notifier:
             before = self._silences.drop(name)
             if isinstance(event, Silence):
                 self._silences.put(event)
-            self._look_at_all_that([s for s in (before, event) if isinstance(s, Silence)])
+            self._silenced += [s for s in (before, event) if isinstance(s, Silence)]
         elif kind == "ack":
             self._acks.drop(name)
             if isinstance(event, Acknowledgement):
@@ -166,7 +175,7 @@ class Notifier:
 
     def next_due(self) -> int | None:
         """When ``decide`` is to be called again if nothing is heard until then; 0: at once."""
-        if self._look or self._told or self._trials.any:
+        if self._look or self._told or self._silenced or self._trials.any:
             return 0
         while self._due and self._due[0][2].due != self._due[0][0]:
             heapq.heappop(self._due)
@@ -180,10 +189,6 @@ class Notifier:
             min((h.until for h in self._held.values()), default=None),
         ]
         return min((t for t in times if t is not None), default=None)
-
-    @property
-    def firing(self) -> int:
-        return sum(1 for entry in self._board if entry.firing)
 
     # -- folding -----------------------------------------------------------------------------------------------
 
@@ -199,12 +204,12 @@ class Notifier:
             self._look = {i: None for i in self._look if self._board.get(i)}
         if entry is None:
             return
-        if was is None:
+        if was is None and entry.firing:
             self._flaps.fired(alert.fingerprint, alert.ts)
             for receiver, told in self._ledger.of(alert.alert_id).items():
                 if told.flapping:
                     self._flaps.told(alert.fingerprint, receiver)
-        elif not entry.firing:
+        if not entry.firing:
             self._flaps.ended(alert.fingerprint, alert.ts)
         if was is not None and was.labels != alert.labels:
             self._leave_groups(entry)
@@ -257,9 +262,10 @@ class Notifier:
             if alert_id in self._board.entries:
                 self._told[alert_id] = None
 
-    def _look_at_all_that(self, silences: list[Silence]) -> None:
+    def _look_at_what_they_mean(self) -> None:
+        silences, self._silenced = self._silenced, []
         for entry in self._board:
-            if any(matches(s.matchers, entry.alert.labels) for s in silences):
+            if len(silences) > _MANY or any(matches(s.matchers, entry.alert.labels) for s in silences):
                 self._look[entry.id] = None
 
     def _touch(self, alert_id: str) -> None:
@@ -286,10 +292,15 @@ class Notifier:
     # -- time --------------------------------------------------------------------------------------------------
 
     def _pass_time(self, now: int) -> None:
-        if turned := self._silences.turn(now):
-            self._look_at_all_that(turned)
+        self._silenced += self._silences.turn(now)
+        if self._silenced:
+            self._look_at_what_they_mean()
         for alert_id in self._acks.turn(now):
             self._touch(alert_id)
+        while self._leaving and self._leaving[0][0] <= now:
+            if entry := self._board.get(self._leaving.popleft()[1]):
+                entry.leaving = False
+                self._schedule(entry, now)
         for fingerprint in self._flaps.turn(now):
             self._look |= dict.fromkeys(self._board.of(fingerprint))
         changed = {name for name, until in self._quiet_until.items() if until <= now}
@@ -331,55 +342,18 @@ class Notifier:
             (ack.author or "somebody") if ack else "",
             self._flaps.flapping(alert.fingerprint),
         )
-        said = self._attention(entry, silences, ack, now) if entry.firing else None
-        if said:
-            self._board.hear_attention(said)
+        said = []
+        if entry.firing and (event := self._attention(entry, silences, ack, now)):
+            self._board.hear_attention(event)
+            said.append(event)
         self._schedule(entry, now)
-        return [said] if said else []
+        return said
 
     def _attention(
         self, entry: Entry, silences: list[Silence], ack: Acknowledgement | None, now: int
     ) -> Attention | None:
-        hold = entry.hold
-        quiet = self._all_quiet(entry)
-        by = [f"silence:{i}" for i in hold.silences[:50]]
-        by += [f"alert:{hold.inhibitor}"] if hold.inhibitor else []
-        by += [f"user:{hold.ack}"] if hold.ack else []
-        by += [f"quiet:{name}" for name in quiet[:10]]
-        state: AttentionState
-        until: int | None = None
-        if hold.muted:
-            state, reason = "suppressed", "a silence" if hold.silences else "another alert says it already"
-            if not hold.inhibitor and not hold.ack and not quiet:
-                until = max(s.ends_at for s in silences)
-        elif ack:
-            state, reason, until = "acknowledged", ack.note[:1024], ack.expires_at
-        elif hold.flapping:
-            times = self._flaps.fires(entry.alert.fingerprint)
-            state, reason = "flapping", f"it fired {times} times within a short time"
-        elif quiet:
-            state, reason = "suppressed", "quiet hours"
-            until = max(self._quiet_until[name] for name in quiet)
-        else:
-            state, reason = "active", ""
-        before = entry.attention
-        if before is None and state == "active":
-            return None
-        if before is not None and (before.state, before.by, before.until) == (state, by, until):
-            return None
-        if state == "active" and before is not None:
-            reason = "worse than when it was acknowledged" if entry.outgrew else f"no longer {before.state}"
-        ts = max(now, before.ts) if before else now
-        return Attention(
-            event_id=f"{entry.id[:80]}:attention:{state}:{ts}",
-            ts=ts,
-            alert_id=entry.id,
-            host_id=entry.alert.host_id,
-            state=state,
-            reason=reason,
-            by=by,
-            until=until,
-        )
+        quiet = {name: self._quiet_until[name] for name in self._all_quiet(entry)}
+        return attention_of(entry, silences, ack, quiet, self._flaps.fires(entry.alert.fingerprint), now)
 
     def _route(self, entry: Entry) -> None:
         entry.routed = True
@@ -409,7 +383,12 @@ class Notifier:
             if step := self._grouping.step(entry, group):
                 self._wake(group, step[1])
         if not entry.firing and not open_ends and not any(t.aloft for t in self._ledger.of(entry.id).values()):
-            self._bury(entry.id)
+            # Who had the lease before may be in the middle of telling its beginning.
+            if now - (entry.since or now) >= UNANSWERED_MS:
+                self._bury(entry.id)
+            elif not entry.leaving:
+                entry.leaving = True
+                self._leaving.append((now + UNANSWERED_MS, entry.id))
 
     def _join_strays(self, entry: Entry) -> None:
         """Its end is told to whoever knows of it, also where no route leads any more."""
@@ -553,8 +532,11 @@ class Notifier:
 
     # -- questions ---------------------------------------------------------------------------------------------
 
-    def _quiet_for(self, entry: Entry, route: RouteEntry) -> bool:
-        return any(self._quiet_name(entry, name) for name in route.quiet)
+    def _quiet_for(self, entry: Entry, group: Group) -> bool:
+        """Whom no route leads to any more is told when anybody may be."""
+        if group.resolves_only:
+            return bool(self._all_quiet(entry))
+        return any(self._quiet_name(entry, name) for name in group.route.quiet)
 
     def _quiet_name(self, entry: Entry, name: str) -> bool:
         if not self._quiet.get(name):
@@ -564,9 +546,10 @@ class Notifier:
 
     def _all_quiet(self, entry: Entry) -> list[str]:
         """The quiet hours that keep it from everybody; none where somebody may be told."""
-        if not entry.groups or not all(self._quiet_for(entry, g.route) for g in entry.groups):
+        groups = [g for g in entry.groups if not g.resolves_only]
+        if not groups or not all(self._quiet_for(entry, g) for g in groups):
             return []
-        return sorted({n for g in entry.groups for n in g.route.quiet if self._quiet_name(entry, n)})
+        return sorted({n for g in groups for n in g.route.quiet if self._quiet_name(entry, n)})
 
     def _hushed(self, entry: Entry, receiver: str) -> bool:
         return self._flaps.knows(entry.alert.fingerprint, receiver)

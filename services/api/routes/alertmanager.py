@@ -209,7 +209,7 @@ ROUTES = [
     _route("GET", "status", status, "Version and routing tree", alertmanager.status(None, 0)),
     _route("GET", "receivers", receivers, "Names of receivers", [{"name": "ops"}]),
     _route("GET", "alerts", alerts, "What fires, as Alertmanager says it", [_ALERT], parameters=SHOWN, refusals=(503,)),
-    _route("POST", "alerts", refuse_alerts, "Refused: alerts are made by rules", None, needs="read", refusals=(400,)),
+    _route("POST", "alerts", refuse_alerts, "Refused: alerts are made by rules", "", needs="read", refusals=(400,)),
     _route("GET", "alerts/groups", groups, "The same in groups", [_GROUP], parameters=SHOWN, refusals=(503,)),
     _route("GET", "silences", all_silences, "Silences", [_SILENCE], parameters=(FILTER,), refusals=(503,)),
     _route(
@@ -223,5 +223,5 @@ ROUTES = [
         refusals=(404, 409, 503),
     ),
     _route("GET", "silence/{id}", one_silence, "One silence", _SILENCE, refusals=(404, 503)),
-    _route("DELETE", "silence/{id}", end_silence, "End a silence", None, refusals=(404, 503)),
+    _route("DELETE", "silence/{id}", end_silence, "End a silence", "", refusals=(404, 503)),
 ]

@@ -153,23 +153,23 @@ class Desk:
 
     def succeed(self, rng: random.Random | None = None, given: Plan | None = None) -> None:
         """Another alerter takes over, which read the same topics; events of different hosts in any order."""
-        self.notifier = Notifier(given or self.plan)
-        events = list(self.topic)
-        if rng:
-            lines: dict[str, list[Alert | Attention | Delivery]] = {}
-            for event in events:
-                lines.setdefault(event.host_id, []).append(event)
-            events = []
-            while lines:
-                host = rng.choice(sorted(lines))
-                events.append(lines[host].pop(0))
-                if not lines[host]:
-                    del lines[host]
-        for event in events:
-            self.notifier.hear(event)
-        for key, control in self.control.items():
-            self.notifier.told(key, control)
+        self.notifier = self.another(rng, given)
         self.settle()
+
+    def another(self, rng: random.Random | None = None, given: Plan | None = None) -> Notifier:
+        """One that read all that this one did, and has decided nothing yet."""
+        notifier = Notifier(given or self.plan)
+        lines: dict[str, list[Alert | Attention | Delivery]] = {}
+        for event in self.topic:
+            lines.setdefault(event.host_id if rng else "", []).append(event)
+        while lines:
+            host = rng.choice(sorted(lines)) if rng else ""
+            notifier.hear(lines[host].pop(0))
+            if not lines[host]:
+                del lines[host]
+        for key, control in self.control.items():
+            notifier.told(key, control)
+        return notifier
 
 
 def fingerprint(alert: Alert) -> str:

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.alerter.rules.book import Book, bind
 from services.alerter.rules.entries import entries, written
@@ -122,6 +124,29 @@ def test_a_wrong_patch_is_named_with_its_line(texts: list[str], expected: str) -
 def test_everything_that_is_wrong_is_said_at_once() -> None:
     said = refusal("patch:\n  cpu_busy: {above: x}\n  nobody: {}\nrules:\n  - {name: A, title: t, silent: true}\n", "x")
     assert [line.split(": ")[0] for line in said.splitlines()] == ["0.yaml:5", "1.yaml:1"]
+
+
+SCRAPS = (
+    *("\t", "\n", ":", "-", "- ", "[", "{", "}", "'", '"', "#", "é", "\x00", "\u2028"),
+    *("&a ", "*a", "!!x ", "null", "1e400"),
+)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 40), st.sampled_from(SCRAPS)), min_size=1, max_size=4),
+    st.sampled_from([MINE, OURS, SHIPPED.read_text("utf-8"), "patch:\n  odd: {for: 1m, anomaly: {score: 2}}\n"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_happens_to_a_file_it_is_used_or_refused_with_lines(
+    blows: list[tuple[int, int, str]], text: str
+) -> None:
+    for at, length, scrap in blows:
+        at %= len(text) + 1
+        text = text[:at] + scrap + text[at + length :]
+    try:
+        bind({"f.yaml": text}, OURS)
+    except RulesError as error:
+        assert all(re.match(r"f\.yaml:\d+: .|and \d+ more$", line) for line in str(error).splitlines()), str(error)
 
 
 def test_the_detectors_findings_are_all_known() -> None:

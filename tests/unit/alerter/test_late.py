@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.alerter.evaluation.late import IDLE_S, OWN_HOST, Lateness
+from services.alerter.rules.files import load_rules
 from tests.unit.alerter.support import SILENCE_RULE, Watch
 
 LATE_RULE = """
@@ -45,7 +46,7 @@ def test_who_has_nothing_to_read_is_not_late_but_a_rebalance_hides_nothing() -> 
     assert lateness.seconds == 50 + IDLE_S / 2
     lateness.answered(200, None, assigned=False)
     lateness.answered(200 + IDLE_S, None, assigned=False)
-    assert lateness.seconds is None
+    assert lateness.seconds == 0
 
 
 class Behind(Watch):
@@ -149,3 +150,34 @@ def test_what_a_dead_alerter_left_behind_ends_after_hours() -> None:
         other = Behind(LATE_RULE, name="here", ours=lambda _, ours=ours: ours)
         said = other.evaluator.restore([watch.alerts[-1]], watch.clock.now_ms(), 0.0)
         assert [a.state for a in said] == ends
+
+
+def test_what_a_dead_alerter_left_behind_is_looked_for_all_the_time() -> None:
+    left = Behind(LATE_RULE, name="gone")
+    left.behind(0)
+    left.clock.advance(100)
+    left.evaluator.lateness.answered(left.clock.monotonic(), None)
+    left.tick()
+    assert left.states() == ["firing"]
+    topic = {a.alert_id: a for a in left.alerts}
+    here = Behind(LATE_RULE, name="here", known=lambda host_id: topic.values() if host_id == OWN_HOST else ())
+    here.clock = left.clock
+    for _ in range(7):
+        here.clock.advance(1800)
+        here.behind(0)
+        topic |= {a.alert_id: a for a in here.alerts}
+    assert [(a.state, a.labels["instance"]) for a in here.alerts] == [("resolved", "gone")]
+    assert here.evaluator.open == 0
+
+
+def test_who_was_stopped_for_a_minute_and_catches_up_at_once_does_not_page() -> None:
+    watch = Behind(LATE_RULE)
+    watch.evaluator.adopt([r for r in load_rules(None) if r.late], watch.clock.now_ms())
+    watch.behind(1)
+    watch.clock.advance(300)
+    for _ in range(5):
+        watch.clock.advance(1)
+        watch.evaluator.lateness.answered(watch.clock.monotonic(), None)
+        watch.tick()
+    assert watch.behind(1, 60) == ["inactive"]
+    assert watch.states() == ["pending", "inactive"]

@@ -224,6 +224,43 @@ def test_who_lost_the_lease_and_has_it_again_decides_what_nobody_settled() -> No
     assert said(desk.wait(10 * MINUTE)) == [("ops", "first", "+b")]
 
 
+def test_the_end_follows_a_beginning_that_the_one_before_told_at_the_last_moment() -> None:
+    desk = Desk(answer=lambda n: None)
+    fired = desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.end(fired)
+    desk.sent.clear()
+    desk.topic = [e for e in desk.topic if e.kind == "alert"]
+    desk.succeed()
+    desk.wait(2 * MINUTE)
+    desk.answer = lambda n: "delivered"
+    desk.hear(desk.delivery(first, "delivered"))
+    assert said(desk.wait(10 * MINUTE)) == [("ops", "resolved", "-a")]
+
+
+def test_where_only_the_newest_is_kept_of_each_alert_its_end_is_told_all_the_same() -> None:
+    desk = Desk()
+    one = desk.fire("a")
+    desk.wait(MINUTE)
+    untold = desk.fire("b", rule="disk_full")
+    desk.end(one)
+    desk.end(untold)
+    desk.topic = [e for e in desk.topic if e.kind != "alert" or e.state == "resolved"]
+    desk.succeed()
+    assert said(desk.wait(10 * MINUTE)) == [("ops", "resolved", "-a")]
+    desk.succeed()
+    assert desk.wait(10 * MINUTE) == []
+
+
+def test_what_is_over_and_done_with_is_forgotten() -> None:
+    desk = Desk()
+    desk.end(desk.fire("a"))
+    desk.wait(HOUR)
+    desk.fire("b")
+    assert list(desk.notifier._board.entries) == ["b"]
+    assert next(iter(desk.notifier._groups.values())).members.keys() == {"b"}
+
+
 # -- inhibition ------------------------------------------------------------------------------------------------
 
 SHIPPED = """
