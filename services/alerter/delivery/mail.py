@@ -158,7 +158,7 @@ def _facts(
         "colour": _COLOURS[kind],
         "summary": clip(alert.summary, _MOST_WORDS),
         "metric": clip(alert.labels.get("metric", ""), _MOST_LABEL),
-        "value": quantity(metric, alert.value) if alert.value is not None else "",
+        "value": _value(words, condition, metric, alert.value),
         "threshold": quantity(metric, alert.threshold) if alert.threshold is not None else "",
         "expected": _expected(seen),
         "since": instant(alert.started_at),
@@ -191,6 +191,12 @@ def _facts(
         "silence": link("silence", alert) if link and not ended else "",
         "normal": link("normal", alert) if link and alert.anomaly_id else "",
     }
+
+
+def _value(words: Mapping[str, Any], condition: str, metric: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{words['score']} {quantity(metric, value)}" if condition == "anomaly" else quantity(metric, value)
 
 
 def _expected(seen: Gathered) -> str:

@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 1088, 340
 _FINER = 2
 _LEFT, _RIGHT, _TOP, _BOTTOM = 132, 24, 22, 54
 _BACK, _GRID, _INK, _LINE = (247, 249, 251), (221, 226, 232), (82, 96, 109), (47, 111, 176)
-_LIMIT, _FIRED, _USUAL = (192, 54, 44), (250, 226, 222), (219, 236, 226)
+_LIMIT, _FIRED, _USUAL = (192, 54, 44), (226, 84, 70, 44), (90, 170, 120, 50)
 
 
 def draw(gathered: Gathered, fired_from: int, fired_until: int | None) -> bytes:
@@ -43,7 +43,7 @@ class _Chart:
         unit = _unit(gathered.metric, max(abs(m) for m in marks))
         self._ticks = [unit * tick for tick in ticks(min(marks) / unit, max(marks) / unit)]
         self._image = Image.new("RGB", (WIDTH * _FINER, HEIGHT * _FINER), _BACK)
-        self._pen = ImageDraw.Draw(self._image)
+        self._pen = ImageDraw.Draw(self._image, "RGBA")
         self._font = ImageFont.load_default(24 * _FINER)
 
     def png(self) -> bytes:
@@ -89,7 +89,10 @@ class _Chart:
             x = self._x(at)
             bottom = (HEIGHT - _BOTTOM) * _FINER
             self._pen.line((x, bottom, x, bottom + 8 * _FINER), fill=_INK, width=_FINER)
-            self._pen.text((x, bottom + 16 * _FINER), _clock(at, step), _INK, self._font, "mt")
+            text = _clock(at, step)
+            half = self._font.getlength(text) / 2
+            x = min(x, (WIDTH - 6) * _FINER - half)
+            self._pen.text((x, bottom + 16 * _FINER), text, _INK, self._font, "mt")
             at += step
 
     def _series(self) -> None:

@@ -110,7 +110,7 @@ def test_evidence_of_an_anomaly() -> None:
         },
     )
     text = render(note(fired), "en", None).text
-    assert "Value: 3.2 (limit 1)" in text
+    assert "Value: score 3.2 (limit 1)" in text
     assert "    - cpu.percent 99.0 % (usually 3.0 % to 20.0 %)\n    - memory.percent 80.0 %" in text
     assert "python (pid 7)" in text
 

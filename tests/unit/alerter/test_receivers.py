@@ -13,6 +13,7 @@ from services.alerter.delivery.channels.email import Email
 from services.alerter.delivery.channels.port import Delivered, Failed
 from services.alerter.delivery.channels.webhook import Webhook
 from services.alerter.delivery.receivers import channels_of, external_url
+from services.alerter.routing.file import short_receivers
 from services.alerter.routing.receiver import AppriseTo, MailTo, Receiver, WebhookTo
 from shared.runtime.settings import Settings, SettingsError
 from tests.support.receivers import webhook_receiver
@@ -28,6 +29,23 @@ def settings(tmp_path: Path, **sections: Any) -> Settings:
 async def close(channels: Any) -> None:
     for channel in channels:
         await channel.close()
+
+
+def test_the_short_settings_are_receivers(tmp_path: Path) -> None:
+    chosen = settings(
+        tmp_path,
+        alerter={
+            "webhook_url": "http://x.example/h",
+            "webhook_secret": "s",
+            "email_to": ["a@example.org", "b@example.org"],
+        },
+    )
+    webhook, mail = short_receivers(chosen)
+    assert (webhook.name, mail.name) == ("webhook", "email")
+    assert webhook.webhooks[0].secret == SecretStr("s")
+    assert mail.email == MailTo(to=["a@example.org", "b@example.org"])
+    assert [c.name for r in (webhook, mail) for c in channels_of(r, chosen)] == ["webhook", "email"]
+    assert short_receivers(settings(tmp_path)) == []
 
 
 async def test_each_way_to_tell_has_a_name_of_its_own(tmp_path: Path) -> None:
