@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("detector", "findings", "training", "api", "ingest", "throughput", "product", "agent")
+ALL = ("detector", "findings", "alerter", "training", "api", "ingest", "throughput", "product", "paging", "agent")
 
 
 def main() -> None:

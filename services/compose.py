@@ -93,6 +93,8 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         if name in names:
             room = importlib.import_module(f"services.{name}.service")
             more = _owed(name, settings, clock, parts) if kind == "embedded://" else {}
+            if name == "alerter" and ("ingest" in names or settings.clickhouse.dsn.startswith("http")):
+                more |= _evidence(settings)  # an embedded store is open to its own process only
             parts.append(room.build(settings, clock=clock, health=health, **more))
     parts.append(Pulse(health, settings.data_dir, names))
     if settings.store.beside_up and set(names) == set(SERVICES) and settings.clickhouse.dsn.startswith("chdb:"):
@@ -170,6 +172,14 @@ def _remembered(settings: Settings, clock: Clock) -> dict[str, Any]:
     from shared.store.clickhouse import open_store
 
     return {"history": kept_in(lambda: open_store(settings, "alerter history"), clock)}
+
+
+def _evidence(settings: Settings) -> dict[str, Any]:
+    """What the alerter shows beside an alert, where it can reach the store."""
+    from services.alerter.evidence.stored import Stored
+    from shared.store.clickhouse import open_store
+
+    return {"evidence": Stored(lambda: open_store(settings, "alerter evidence"))}
 
 
 def _models_on_disk(settings: Settings) -> dict[str, Any]:

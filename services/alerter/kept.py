@@ -1,18 +1,24 @@
-"""The alerts topic's past as the store keeps it, for a broker that forgets when it stops."""
+"""The past as the store keeps it, for a broker that forgets when it stops: alerts, what was made of them, decisions."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Annotated
 
-from services.alerter.history import LATELY_MS, History
+from pydantic import Field, TypeAdapter
+
+from services.alerter.evaluation.known import LATELY_MS
+from services.alerter.following import History, Said
 from shared.runtime.clock import Clock
-from shared.schemas.alert import Alert, Delivery
+from shared.schemas.alert import Alert, Attention, Delivery
+from shared.schemas.control import Control, Watched
 from shared.store.port import Store, StoreError
 
 log = logging.getLogger(__name__)
 
+WATCHED_DAYS = 7
 HERE = Path(__file__).with_name("sql")
 _BEFORE = {"pending": "inactive", "firing": "pending", "resolved": "firing", "inactive": "pending"}
 
@@ -23,11 +29,11 @@ def kept_in(open_store: Callable[[], Awaitable[Store]], clock: Clock) -> History
     A store that cannot be asked is an empty past and a warning: an alerter that watches is better than none.
     """
 
-    async def history() -> list[Alert | Delivery]:
+    async def history() -> list[Said | Control]:
         try:
             store = await open_store()
             try:
-                return await _read(store, clock.now_ms() - LATELY_MS)
+                return [*await _decided(store, clock.now_ms()), *await _said(store, clock.now_ms() - LATELY_MS)]
             finally:
                 await store.close()
         except StoreError as error:
@@ -37,15 +43,25 @@ def kept_in(open_store: Callable[[], Awaitable[Store]], clock: Clock) -> History
     return history
 
 
-async def _read(store: Store, since_ms: int) -> list[Alert | Delivery]:
+async def _said(store: Store, since_ms: int) -> list[Said]:
     alerts = [_alert(*row) for row in await store.query(_sql("open_alerts"), {"since": since_ms})]
     if not alerts:
         return []
-    rows = await store.query(
-        _sql("their_deliveries"),
-        {"since": min(a.started_at for a in alerts), "alert_ids": [a.alert_id for a in alerts]},
+    ids = [a.alert_id for a in alerts]
+    attention = await store.query(_sql("their_attention"), {"alert_ids": ids})
+    deliveries = await store.query(
+        _sql("their_deliveries"), {"since": min(a.started_at for a in alerts), "alert_ids": ids}
     )
-    return [*alerts, *(_delivery(*row) for row in rows)]
+    return [*alerts, *(_attention(*row) for row in attention), *(_delivery(*row) for row in deliveries)]
+
+
+async def _decided(store: Store, now_ms: int) -> list[Control]:
+    decided = [_control.validate_json(value) for (value,) in await store.query(_sql("decisions"))]
+    hosts = await store.query(_sql("watched_hosts"), {"since": now_ms - WATCHED_DAYS * 86_400_000})
+    return decided + [_watched(*row) for row in hosts]
+
+
+_control: TypeAdapter[Control] = TypeAdapter(Annotated[Control, Field(discriminator="kind")])
 
 
 def _sql(name: str) -> str:
@@ -107,6 +123,9 @@ def _delivery(
     alert_ids: list[str],
     attempt: int,
     outcome: str,
+    occasion: str,
+    group_key: str,
+    resolved_ids: list[str],
 ) -> Delivery:
     return Delivery.model_validate(
         {
@@ -120,5 +139,29 @@ def _delivery(
             "alert_ids": list(alert_ids),
             "attempt": attempt,
             "outcome": outcome,
+            "occasion": occasion or "first",
+            "group_key": group_key,
+            "resolved_ids": list(resolved_ids),
         }
     )
+
+
+def _attention(
+    alert_id: str, ts: int, host_id: str, state: str, reason: str, by: list[str], until: int | None
+) -> Attention:
+    return Attention.model_validate(
+        {
+            "event_id": f"{alert_id}:attention:{ts}",
+            "ts": ts,
+            "alert_id": alert_id,
+            "host_id": host_id,
+            "state": state,
+            "reason": reason,
+            "by": list(by),
+            "until": until,
+        }
+    )
+
+
+def _watched(host_id: str, host: str, labels: dict[str, str], last_seen: int) -> Watched:
+    return Watched(event_id=f"{host_id}:watched", ts=last_seen, id=host_id, host=host, labels=dict(labels))

@@ -1,42 +1,61 @@
-"""The alerter: reads samples and findings, decides what is worth telling, tells it, and records all of it."""
+"""The alerter: reads samples and findings, decides what is worth telling, tells it, and records all of it.
+
+In two steps (ADR 0011): every alerter evaluates the hosts of its partitions; the one that holds the lease tells.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
-from contextlib import suppress
+import socket
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
-from services.alerter.delivery.channels.port import Channel
-from services.alerter.delivery.lane import Lane
-from services.alerter.delivery.receivers import receivers
+from services.alerter.changes import Changes
+from services.alerter.delivery.heartbeat import Heartbeat
+from services.alerter.delivery.lanes import Build, Lanes
+from services.alerter.delivery.mirror import Mirror
+from services.alerter.delivery.receivers import channels_of, external_url
 from services.alerter.delivery.recorder import Recorder
 from services.alerter.evaluation.evaluator import Evaluator
 from services.alerter.evaluation.hearing import Ends, FaustEnds, Hearing
+from services.alerter.evaluation.known import KnownAlerts
 from services.alerter.evaluation.processor import Processor
-from services.alerter.history import History, recall
-from services.alerter.notification.dispatch import Dispatcher
-from services.alerter.rules.files import load_rules
+from services.alerter.evidence.port import Evidence
+from services.alerter.following import Following, History, Said
+from services.alerter.notification.notifier import Notifier
+from services.alerter.routing.file import RoutingError
+from services.alerter.routing.plan import Plan, setup_parts
+from services.alerter.rules.book import Book
+from services.alerter.rules.entries import entries
 from services.alerter.rules.rule import RulesError
+from services.alerter.telling import Telling
 from shared.bus.kafka import publisher as kafka_publisher
 from shared.bus.kafka import tail as kafka_tail
+from shared.bus.lease import Lease
 from shared.bus.port import BusError, Publisher, Tail
 from shared.bus.stream import StreamService, batches, stream_app
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.health import Health
-from shared.runtime.lifecycle import Service
 from shared.runtime.settings import Settings, SettingsError
-from shared.schemas.topics import ALERTS, ANOMALIES, METRICS
+from shared.schemas.alert import Alert
+from shared.schemas.codec import encode
+from shared.schemas.control import Control, Setup, Watched, key_of
+from shared.schemas.topics import ALERTS, ANOMALIES, CONTROL, METRICS
 
 log = logging.getLogger(__name__)
 
 BATCH_EVENTS = 1000
-BATCH_SECONDS = 0.4
+BATCH_SECONDS = 0.05
+"""A page waits for it; under load batches fill all the same."""
 TICK_SECONDS = 1.0
 HEAR_SECONDS = 2.0
+LOOK_SECONDS = 2.0
+"""Between two looks at the files."""
 STUCK_SECONDS = 60.0
 DEAF_SECONDS = 60.0
+GROUP = "lapwing-notifier"
 
 
 def build(
@@ -46,55 +65,47 @@ def build(
     health: Health | None = None,
     publisher: Publisher | None = None,
     tail: Tail | None = None,
-    channels: Mapping[str, Channel] | None = None,
+    channels: Build | None = None,
     history: History | None = None,
+    evidence: Evidence | None = None,
     session_timeout: float = 10.0,
 ) -> Alerter:
-    """Raises ``SettingsError`` on rules or receivers that cannot work.
+    """Raises ``SettingsError`` on rules, routing or receivers that cannot work.
 
-    ``channels``: receiver -> channel, instead of those the settings name. ``history``: what the broker forgets when
-    it stops, from where it is kept. ``session_timeout``: seconds until another alerter takes over from a dead one.
+    ``channels``: what makes a receiver's channels, instead of those it names. ``history``: what the broker forgets
+    when it stops, from where it is kept. ``evidence``: what there is to show beside an alert. ``session_timeout``:
+    seconds until another alerter takes over a dead one's hosts.
     """
+    changes = Changes(settings)
     try:
-        rules = load_rules(settings.alerter.rules)
+        book, plan = changes.first()
     except RulesError as error:
         raise SettingsError(f"LAPWING_ALERTER__RULES: {error}") from None
-    clock = clock or SystemClock()
-    publisher = publisher or kafka_publisher(settings.kafka, "lapwing-alerter")
-    found = receivers(settings) if channels is None else dict(channels)
-    if not found:
+    except RoutingError as error:
+        raise SettingsError(f"LAPWING_ALERTER__ROUTING: {error}") from None
+    channels = channels or (lambda receiver: channels_of(receiver, settings, evidence))
+    for receiver in plan.receivers.values():
+        channels(receiver)  # what cannot work is refused at the start
+    if not plan.receivers:
         log.info(
             "alerts are recorded but nobody is told: no receiver is configured",
             extra={"set": "LAPWING_ALERTER__WEBHOOK_URL or LAPWING_ALERTER__EMAIL_TO"},
         )
     app = stream_app(settings, "alerter", session_timeout=session_timeout)
-    evaluator = Evaluator(
-        rules,
-        silent_after_ms=round(settings.alerter.host_silent_after * 1000),
-        language=settings.alerter.language,
-    )
     alerter = Alerter(
-        evaluator,
-        Dispatcher(list(found)),
-        publisher,
-        tail or kafka_tail(settings.kafka, [ALERTS], "lapwing-alerter-history"),
-        StreamService("alerter stream", app),
-        FaustEnds(app),
-        clock,
-        history,
+        settings,
+        changes,
+        book,
+        plan,
+        publisher=publisher or kafka_publisher(settings.kafka, "lapwing-alerter"),
+        tail=tail or kafka_tail(settings.kafka, [ALERTS, CONTROL], "lapwing-alerter-history"),
+        stream=StreamService("alerter stream", app),
+        ends=FaustEnds(app),
+        channels=channels,
+        history=history,
+        clock=clock or SystemClock(),
     )
     batches(app, [METRICS, ANOMALIES], BATCH_EVENTS, BATCH_SECONDS, alerter.processor.handle)
-    for receiver, channel in found.items():
-        alerter.add(
-            Lane(
-                receiver,
-                channel,
-                alerter.recorder.record,
-                clock,
-                max_attempts=settings.alerter.max_attempts,
-                timeout=settings.alerter.timeout,
-            )
-        )
     if health:
         health.progress["alerter"] = alerter.stuck
         health.dependencies["alerter"] = alerter.deaf
@@ -106,49 +117,123 @@ class Alerter:
 
     def __init__(
         self,
-        evaluator: Evaluator,
-        dispatcher: Dispatcher,
+        settings: Settings,
+        changes: Changes,
+        book: Book,
+        plan: Plan,
+        *,
         publisher: Publisher,
         tail: Tail,
-        stream: Service,
+        stream: StreamService,
         ends: Ends,
-        clock: Clock,
+        channels: Build,
         history: History | None,
+        clock: Clock,
     ) -> None:
-        self._evaluator = evaluator
-        self._dispatcher = dispatcher
+        self._settings = settings
+        self._changes = changes
+        self._book = book
         self._publisher = publisher
-        self._tail = tail
         self._stream = stream
         self._clock = clock
-        self._history = history
+        self._known = KnownAlerts()
         self._hearing = Hearing(ends)
-        self.processor = Processor(evaluator, dispatcher, self._hearing, publisher, clock)
+        self._evaluator = Evaluator(
+            book.enabled,
+            silent_after_ms=self._silent_after_ms,
+            language=settings.alerter.language,
+            name=socket.gethostname(),
+            known=self._known.of,
+            ours=lambda host_id: stream.owns(METRICS, host_id),
+        )
+        self.processor = Processor(self._evaluator, self._hearing, publisher, clock)
+        self._notifier = Notifier(plan)
         self.recorder = Recorder(publisher)
-        self._lanes: dict[str, Lane] = {}
+        self._lanes = Lanes(
+            channels,
+            self.recorder.record,
+            clock,
+            max_attempts=settings.alerter.max_attempts,
+            timeout=settings.alerter.timeout,
+            may_deliver=lambda: self._lease.held,
+        )
+        self._following = Following(tail, self, history)
+        self._telling = Telling(
+            self._notifier,
+            self._lanes,
+            self.recorder,
+            clock,
+            may=lambda: self._lease.held,
+            behind=lambda: self._following.behind,
+        )
+        self._lease = Lease(
+            settings.kafka, ALERTS, GROUP, clock, on_change=self._leads, hand_over=self._telling.hand_over
+        )
+        alerter = settings.alerter
+        self._mirror = (
+            Mirror(alerter.alertmanager_url, external_url(settings), clock, may_tell=lambda: self._lease.held)
+            if alerter.alertmanager_url
+            else None
+        )
+        self._heartbeat = (
+            Heartbeat(alerter.heartbeat_url, alerter.heartbeat_seconds, self._why_not)
+            if alerter.heartbeat_url
+            else None
+        )
+        self._watched: dict[str, Watched | None] = {}
+        """What the control topic said of hosts and the evaluator has not heard yet."""
+        self._receivers_changed = True
+        self._setup_changed = False
+        self._partitions: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
-        self._ticked = clock.monotonic()
-        self._heard = clock.monotonic()
+        self._ticked = self._heard = clock.monotonic()
 
-    def add(self, lane: Lane) -> None:
-        """Before ``start``."""
-        self._lanes[lane.receiver] = lane
+    # -- what the topics say -----------------------------------------------------------------------------------
+
+    def hear(self, event: Said) -> None:
+        if isinstance(event, Alert):
+            self._known.add(event)
+            if self._mirror:
+                self._mirror.show([event])
+        self._notifier.hear(event)
+        self._telling.changed.set()
+
+    def told(self, key: str, event: Control | None) -> None:
+        kind, _, name = key.partition(":")
+        if kind == "watched":
+            self._watched[name] = event if isinstance(event, Watched) else None
+        self._receivers_changed |= kind == "receiver"
+        self._notifier.told(key, event)
+        self._telling.changed.set()
 
     # -- life --------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         await self._publisher.start()
-        past = await recall(self._tail, self._history)
-        known = [*past.open(), *past.ended_lately()]
-        ended = self._evaluator.restore(known, self._clock.now_ms(), self._clock.monotonic())
-        self._dispatcher.restore(past, self._clock.monotonic())
-        await self.processor.adopt(ended)
-        if self._evaluator.open:
-            log.info("took up alerts that were open", extra={"alerts": self._evaluator.open})
-        self._run(self.recorder.run(), self._tell(), *(lane.run() for lane in self._lanes.values()))
+        await self._following.catch_up()
+        self._use_receivers()
         await self._stream.start()
+        await self.processor.decide(self._take_up)
+        log.info(
+            "the alerter is up",
+            extra={
+                "rules": len(self._book.enabled),
+                "receivers": len(self._notifier.plan.receivers),
+                "open": self._evaluator.open,
+            },
+        )
         self._ticked = self._heard = self._clock.monotonic()
-        self._run(self._tick(), self._hear())
+        self._run(
+            self.recorder.run(),
+            self._following.run(),
+            self._telling.run(),
+            self._lease.run(),
+            self._lanes.watch(),
+            self._tick(),
+            self._hear(),
+            self._watch_files(),
+            *(extra.run() for extra in (self._mirror, self._heartbeat) if extra),
+        )
 
     async def watch(self) -> None:
         watched = [*self._tasks, asyncio.create_task(self._stream.watch())]
@@ -162,15 +247,18 @@ class Alerter:
     async def stop(self) -> None:
         """What cannot be delivered within a second is delivered at the next start: nothing says that it was."""
         await self._stream.stop()
-        self._hand_over()
-        await asyncio.gather(*(lane.drain(1.0) for lane in self._lanes.values()))
+        self._telling.decide()
+        await self._lanes.drain(1.0)
         await self.recorder.drain(0.5)
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for lane in self._lanes.values():
-            await lane.close()
+        await self._lanes.close()
+        for extra in (self._mirror, self._heartbeat):
+            if extra:
+                await extra.close()
+        await self._following.stop()
         await self._publisher.stop()
 
     def _run(self, *work: Coroutine[Any, Any, None]) -> None:
@@ -181,11 +269,14 @@ class Alerter:
     async def _tick(self) -> None:
         while True:
             try:
+                await self.processor.decide(self._catch_up_with_hosts)
                 await self.processor.tick()
+                await self._say_setup()
             except BusError as error:
                 if error.permanent:
                     raise
                 log.warning("transitions wait for the broker", extra={"reason": str(error)})
+            self._use_receivers()
             self._ticked = self._clock.monotonic()
             await asyncio.sleep(TICK_SECONDS)
 
@@ -201,34 +292,107 @@ class Alerter:
                 log.debug("the broker does not say where its topics end", extra={"reason": repr(error)})
                 self._hearing.reset()
                 self._evaluator.silence.deaf()
+                self._evaluator.lateness.deaf()
             else:
                 self._heard = asked
-                if self._hearing.lost:
-                    self._evaluator.silence.lose_sight()
+                self._evaluator.lateness.answered(asked, until, assigned=self._hearing.assigned)
                 if until is not None:
                     self._evaluator.silence.listened(until)
             await asyncio.sleep(HEAR_SECONDS)
 
-    async def _tell(self) -> None:
-        """Hands notifications to the lanes when they are due."""
+    async def _watch_files(self) -> None:
         while True:
-            self.processor.changed.clear()
-            self._hand_over()
-            due = self._dispatcher.next_due()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if due is None else max(0.0, due - self._clock.monotonic())):
-                    await self.processor.changed.wait()
+            await asyncio.sleep(LOOK_SECONDS)
+            before = self._changes.problems
+            book = await asyncio.to_thread(self._changes.rules)
+            plan = await asyncio.to_thread(self._changes.plan)
+            if book is not None:
+                self._book = book
+                await self._until_recorded(partial(self._adopt, book))
+            if plan is not None:
+                self._notifier.adopt(plan, self._clock.now_ms())
+                self._receivers_changed = True
+                self._telling.changed.set()
+            self._setup_changed |= book is not None or plan is not None or self._changes.problems != before
 
-    def _hand_over(self) -> None:
-        for notification in self._dispatcher.take(self._clock.monotonic()):
-            if lane := self._lanes.get(notification.receiver):
-                lane.offer(notification)
+    # -- what they do ------------------------------------------------------------------------------------------
+
+    def _take_up(self, now_ms: int, monotonic: float) -> list[Alert]:
+        """Of the hosts that are ours, what was open, and those that would be missed."""
+        self._partitions = self._stream.partitions(METRICS)
+        out = self._catch_up_with_watched(now_ms, monotonic)
+        known = [alert for host_id in self._known.hosts() for alert in self._known.of(host_id)]
+        return out + self._evaluator.restore(known, now_ms, monotonic)
+
+    def _catch_up_with_hosts(self, now_ms: int, monotonic: float) -> list[Alert]:
+        out = self._catch_up_with_watched(now_ms, monotonic)
+        if (ours := self._stream.partitions(METRICS)) != self._partitions:
+            out += self._evaluator.reassigned(now_ms, monotonic)
+            out += self._take_up(now_ms, monotonic)
+            self._partitions = ours
+        return out
+
+    def _catch_up_with_watched(self, now_ms: int, monotonic: float) -> list[Alert]:
+        watched, self._watched = self._watched, {}
+        return [a for name, event in watched.items() for a in self._evaluator.watched(name, event, now_ms, monotonic)]
+
+    def _adopt(self, book: Book, now_ms: int, _: float) -> list[Alert]:
+        return self._evaluator.adopt(book.enabled, now_ms)
+
+    async def _until_recorded(self, decide: Callable[[int, float], list[Alert]]) -> None:
+        try:
+            await self.processor.decide(decide)
+        except BusError as error:
+            if error.permanent:
+                raise
+            log.warning("transitions wait for the broker", extra={"reason": str(error)})
+
+    def _use_receivers(self) -> None:
+        if self._receivers_changed:
+            self._receivers_changed = False
+            self._setup_changed = True
+            for name, why in self._lanes.set(self._notifier.plan.receivers.values()).items():
+                log.error("a receiver cannot be used", extra={"receiver": name, "reason": why})
+
+    def _leads(self, ours: bool) -> None:
+        self._setup_changed |= ours
+        self._telling.leads(ours)
+
+    async def _say_setup(self) -> None:
+        """How we are set up, when it is ours to say and something changed. Raises ``BusError``."""
+        if not self._setup_changed or not self._lease.held:
+            return
+        parts = setup_parts(self._notifier.plan)
+        now = self._clock.now_ms()
+        setup = Setup(
+            event_id=f"setup:{now}",
+            ts=now,
+            rules=entries(self._book, self._silent_after_ms),
+            routes=parts.routes,
+            receivers=parts.receivers,
+            inhibit_rules=parts.inhibit_rules,
+            quiet_hours=parts.quiet_hours,
+            silent_after_ms=self._silent_after_ms,
+            problems=self._changes.problems,
+        )
+        await self._publisher.publish(CONTROL, key_of(setup), encode(setup))
+        self._setup_changed = False
+
+    @property
+    def _silent_after_ms(self) -> int:
+        return round(self._settings.alerter.host_silent_after * 1000)
 
     # -- health ------------------------------------------------------------------------------------------------
 
     def stuck(self) -> str | None:
         seconds = self._clock.monotonic() - self._ticked
         return f"the alerter has decided nothing for {seconds:.0f} s" if seconds > STUCK_SECONDS else None
+
+    def _why_not(self) -> str | None:
+        """Why alerting does not work here; ``None`` when it does. Who only stands by says nothing to the outside."""
+        if not self._lease.held:
+            return "another alerter tells, or none"
+        return self.stuck() or self.deaf() or (None if self._hearing.assigned else "no partition is read")
 
     def deaf(self) -> str | None:
         seconds = self._clock.monotonic() - self._heard

@@ -50,7 +50,9 @@ def read(name: str, text: str, model: type[M], naming: Mapping[str, str] | None 
         return [f"{name}:1: larger than {MAX_FILE_BYTES} bytes"]
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines = dict(_lines(root)) if root else {}
+        lines: dict[Path, int] = {}
+        for path, line in _lines(root) if root else ():
+            lines.setdefault(path, line)  # of a key and what follows it, the key's
         tree = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -68,6 +70,14 @@ def read(name: str, text: str, model: type[M], naming: Mapping[str, str] | None 
             for e in error.errors()
         )
         return [f"{name}:{line}: {text}" for line, text in found]
+
+
+def reasons(
+    error: ValidationError, model: type[BaseModel], document: Document[Any], at: Path, called: str
+) -> list[str]:
+    """What is wrong with a model that was made from what stands at a place of a document, with lines."""
+    found = sorted((line_of((*at, *e["loc"]), document.lines), e["loc"], _why(e, model)) for e in error.errors())
+    return [f"{document.name}:{line}: {_words([called], loc)}{why}" for line, loc, why in found]
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
@@ -94,12 +104,13 @@ def _lines(root: yaml.Node) -> Iterator[tuple[Path, int]]:
         if isinstance(node, yaml.MappingNode):
             seen = set()
             for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key.start_mark)
                 if key.value in seen:
                     raise yaml.MarkedYAMLError(problem=f"`{key.value}` is there twice", problem_mark=key.start_mark)
-                if isinstance(key, yaml.ScalarNode):
-                    seen.add(key.value)
-                    stack.append(((*path, key.value), value))
-                    yield (*path, key.value), key.start_mark.line + 1
+                seen.add(key.value)
+                stack.append(((*path, key.value), value))
+                yield (*path, key.value), key.start_mark.line + 1
         elif isinstance(node, yaml.SequenceNode):
             stack += [((*path, index), value) for index, value in enumerate(node.value)]
     raise ValueError("it holds too many values")
@@ -113,7 +124,11 @@ def _where(loc: tuple[int | str, ...], tree: Any, naming: Mapping[str, str]) -> 
         name = entry.get("name") if isinstance(entry, dict) else None
         called = naming[str(loc[0])]
         words.append(f"{called} `{name}`" if isinstance(name, str) else f"{called} {loc[1] + 1}")
-    rest = ".".join(str(part) for part in loc[2 if words else 0 :] if part not in ("bool", "int", "constrained-int"))
+    return _words(words, loc[2 if words else 0 :])
+
+
+def _words(words: list[str], loc: tuple[int | str, ...]) -> str:
+    rest = ".".join(str(part) for part in loc if part not in ("bool", "int", "constrained-int"))
     return ", ".join(filter(None, [*words, rest])) + ": " if words or rest else ""
 
 

@@ -11,18 +11,22 @@ from shared.schemas.topics import ALERTS, ALL_TOPICS, ANOMALIES, CONTROL, EVENT_
 
 @dataclass(frozen=True)
 class Use:
-    """``group``: reads as the consumer group ``lapwing-<service>``."""
+    """``group``: reads as the consumer group ``lapwing-<service>``. ``groups``: others it is a member of."""
 
     reads: tuple[Topic, ...] = ()
     writes: tuple[Topic, ...] = ()
     group: bool = False
+    groups: tuple[str, ...] = ()
 
 
 USES: Mapping[str, Use] = {
     "agent": Use(writes=(METRICS, LOGS)),
     "ingest": Use(reads=EVENT_TOPICS, writes=tuple(topic.dlq for topic in EVENT_TOPICS), group=True),
     "detector": Use(reads=(METRICS, CONTROL, STATES), writes=(ANOMALIES, STATES), group=True),
-    "alerter": Use(reads=(METRICS, ANOMALIES, ALERTS, CONTROL), writes=(ALERTS,), group=True),
+    # It keeps on the control topic which hosts are missed when silent, and how it is set up.
+    "alerter": Use(
+        reads=(METRICS, ANOMALIES, ALERTS, CONTROL), writes=(ALERTS, CONTROL), group=True, groups=("lapwing-notifier",)
+    ),
     # It takes in what agents post, sends dead letters again, and says what people decided.
     "api": Use(reads=(METRICS, ANOMALIES, ALERTS, CONTROL), writes=(*EVENT_TOPICS, CONTROL)),
 }
@@ -44,4 +48,5 @@ def rights_of(service: str) -> list[Right]:
     use = USES[service]
     rights = [Right("topic", topic.name, "READ") for topic in use.reads]
     rights += [Right("topic", topic.name, "WRITE") for topic in use.writes]
-    return [*rights, Right("group", f"lapwing-{service}", "READ")] if use.group else rights
+    groups = [*([f"lapwing-{service}"] if use.group else []), *use.groups]
+    return rights + [Right("group", name, "READ") for name in groups]

@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from shared.schemas.control import Matcher
 
 
 def matches(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
-    """All of them; a label that is not there is empty, as Alertmanager has it."""
+    """All of them; a label that is not there is empty, as Alertmanager has it.
+
+    A regular expression that is none means nothing, whichever way it is asked: what cannot be understood must not
+    silence anybody.
+    """
     for m in matchers:
         value = labels.get(m.name, "")
-        hit = re.fullmatch(m.value, value) is not None if m.is_regex else value == m.value
-        if hit != m.is_equal:
+        if m.is_regex:
+            pattern = _compiled(m.value)
+            if pattern is None or (pattern.fullmatch(value) is not None) != m.is_equal:
+                return False
+        elif (value == m.value) != m.is_equal:
             return False
     return True
+
+
+def written(matcher: Matcher) -> str:
+    """As people write it: ``env="prod"``."""
+    operator = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
+    return f'{matcher.name}{operator[matcher.is_regex, matcher.is_equal]}"{matcher.value}"'
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(pattern)
+    except re.error:
+        return None

@@ -11,10 +11,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import faust
 from aiokafka import TopicPartition
+from aiokafka.partitioner import murmur2
 from mode import CrashingSupervisor
 
 from shared.bus import connection, narration, refusals
@@ -221,6 +223,14 @@ class StreamService:
             return set()
         return {tp.partition for tp in self._app.consumer.assignment() if tp.topic == topic.name}
 
+    def owns(self, topic: Topic, key: str) -> bool:
+        """Whether this member of the group reads the partition that messages of ``key`` go to."""
+        if not self._assigned.is_set():
+            return False
+        ours = self.partitions(topic)
+        every = self._app.consumer._thread._ensure_consumer().partitions_for_topic(topic.name) or ()
+        return bool(ours) and _place(key) % max(1, len(every)) in ours
+
     def handled(self, receipt: Receipt) -> bool:
         """Whether a handler has returned with this message; it is then as durable as the handler makes it."""
         return self._app.progress.handled((receipt.topic, receipt.partition), receipt.offset)
@@ -352,6 +362,12 @@ class StreamService:
         if isinstance(reason, refusals.OF_RIGHTS):
             return self._refusal(reason)
         return reason or BusError(f"{self.name} crashed")
+
+
+@lru_cache(maxsize=100_000)
+def _place(key: str) -> int:
+    """As every Kafka client has it: modulo the number of partitions it is the partition."""
+    return int(murmur2(key.encode())) & 0x7FFFFFFF
 
 
 async def _until_handled(handle: Handle, batch: Sequence[Message]) -> None:

@@ -113,7 +113,7 @@ class RuleEntry(Wire):
     name: Name
     title: Name
     severity: Severity
-    watches: Annotated[Name, Field(description="metric, forecast, anomaly, absent or silent.")]
+    watches: Annotated[Name, Field(description="metric, forecast, anomaly, absent, silent or late.")]
     condition: Annotated[str, Field(max_length=1024)]
     matchers: list[Matcher] = []
     labels: dict[str, str] = {}

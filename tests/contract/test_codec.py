@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from shared.schemas import codec
-from shared.schemas.alert import Alert
+from shared.schemas.alert import Alert, Attention
 from shared.schemas.anomaly import Anomaly, HostScore
 from shared.schemas.base import Event
 from shared.schemas.codec import BadLine, Decoder, encode, explain, pack
@@ -422,8 +422,11 @@ def minimal(model: type[Event]) -> dict[str, Any]:
         "receiver": "r", "channel": "webhook", "status": "firing", "alert_ids": [], "attempt": 1,
         "outcome": "delivered", "id": "i", "matchers": [{"name": "rule", "value": "cpu"}], "starts_at": 1,
         "ends_at": 2, "author": "ada", "verdict": "real",
+        "target": "https://hooks.example.org", "expires_at": 3,
     }  # fmt: skip
     if model is Alert:
         known["state"] = "firing"
+    if model is Attention:
+        known["state"] = "active"
     fields = model.model_fields
     return {"kind": fields["kind"].default} | {n: known[n] for n, f in fields.items() if f.is_required()}

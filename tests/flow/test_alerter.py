@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.alerter.history import read
+from services.alerter.following import read
 from services.alerter.service import Alerter, build
 from shared.broker.embedded import EmbeddedBroker
 from shared.bus.kafka import publisher, tail
@@ -195,7 +194,7 @@ async def test_what_was_not_delivered_before_a_crash_is_delivered_after_it(
         task.cancel()
     await alerter._stream.stop()
     await alerter._publisher.stop()
-    await asyncio.gather(*(lane.close() for lane in alerter._lanes.values()))
+    await alerter._lanes.close()
 
     hooks.statuses.clear()
     async with running(settings):

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,11 @@ class NotAtHand(Exception):
     """Says what is missing, in one line."""
 
 
-def unpacked(name: str, *packages: str, cache: Path | None = None) -> Path:
-    """A directory with what is in these packages, as under ``/``. Blocks, the first time for a download. Raises
-    ``NotAtHand``.
+def unpacked(
+    name: str, *packages: str, cache: Path | None = None, then: Callable[[Path], None] = lambda root: None
+) -> Path:
+    """A directory with what is in these packages, as under ``/``, and as ``then`` has left it. Blocks, the first time
+    for a download. Raises ``NotAtHand``.
     """
     cache = (cache or cache_dir()) / "debian"
     place = cache / name
@@ -27,32 +30,31 @@ def unpacked(name: str, *packages: str, cache: Path | None = None) -> Path:
     with (cache / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # who comes second waits, and finds it there
         if not place.is_dir():
-            _fetch(place, packages)
+            _fetch(place, packages, then)
     return place
 
 
-def debian_or_skip(name: str, *packages: str) -> Path:
-    """``unpacked``. Without an apt the test is skipped; where apt gives nothing it is skipped at a desk and fails in
-    CI.
-    """
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        pytest.skip(f"{name} comes out of Debian's packages, and there is no apt here")
+def at_hand(fetch: Callable[[], Path]) -> Path:
+    """What ``fetch`` gives; where it cannot be had, skip at a desk and fail in CI."""
     try:
-        return unpacked(name, *packages)
-    except NotAtHand as error:
+        return fetch()
+    except (NotAtHand, OSError) as error:
         if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(str(error))
+            raise
         pytest.skip(str(error))
 
 
-def _fetch(place: Path, packages: tuple[str, ...]) -> None:
+def _fetch(place: Path, packages: tuple[str, ...], then: Callable[[Path], None]) -> None:
+    if missing := [program for program in ("apt-get", "dpkg-deb") if shutil.which(program) is None]:
+        raise NotAtHand(f"{packages[0]} comes from Debian's packages, and there is no {missing[0]}")
     scratch = place.with_name(f"{place.name}.part")
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / "root").mkdir(parents=True)
     try:
         _run(scratch, "apt-get", "-q", "download", *packages)
         for package in scratch.glob("*.deb"):
-            _run(scratch, "dpkg", "-x", package.name, "root")
+            _run(scratch, "dpkg-deb", "-x", package.name, "root")
+        then(scratch / "root")
         (scratch / "root").replace(place)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

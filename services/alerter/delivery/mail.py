@@ -1,30 +1,53 @@
-"""A notification as a mail: subject, text, HTML, in English or Chinese."""
+"""A notification as a mail: subject, text, HTML with a chart, in English or Chinese."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
+from services.alerter.delivery.brevity import clip, one_line
+from services.alerter.delivery.webhook_body import dashboard_link
 from services.alerter.evaluation.wording import duration, instant, quantity
+from services.alerter.evidence.port import Gathered
 from services.alerter.notification.notification import Notification
 from services.alerter.rules.rule import Language
+from shared.alerting.links import Action
 from shared.schemas.alert import Alert
 
 HERE = Path(__file__).with_name("templates")
 MOST_SHOWN = 20
-"""Alerts shown in full; the rest are counted."""
+"""Alerts that are named, those that fire first; the rest are counted."""
 
-_COLOURS = {"info": "#2f6fb0", "warning": "#b7791f", "critical": "#c0362c"}
-_RESOLVED = "#2f855a"
+IN_FULL = 3
+"""Of those: with everything there is to say."""
+
+_MOST_WORDS = 2000
+_MOST_LINE = 300
+_MOST_LINES = 10
+_MOST_LABEL = 256
+
+_COLOURS = {"info": "#2f6fb0", "warning": "#a86510", "critical": "#c0362c", "resolved": "#2f855a", "grey": "#52606d"}
 _SHOWN_LABELS = {"alertname", "severity", "host", "host_id", "condition", "metric", "instance"}
+_UNIT_OF = {"silent": "seconds", "absent": "seconds", "anomaly": ""}
+
+LinkTo = Callable[[Action, Alert], str]
+"""A URL that acts without a login."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """What was gathered about one alert, and its chart: the picture and its content id."""
+
+    gathered: Gathered = field(default_factory=Gathered)
+    chart: bytes = b""
+    cid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,66 +57,183 @@ class Mail:
     html: str
 
 
-def render(notification: Notification, language: Language, external_url: str | None) -> Mail:
+def context_of(
+    notification: Notification,
+    language: Language,
+    external_url: str | None,
+    exhibits: Mapping[str, Exhibit] | None = None,
+    link: LinkTo | None = None,
+) -> dict[str, Any]:
+    """What templates see. ``exhibits``: alert id -> what is shown beside it."""
     words = _words(language)
-    first = notification.alerts[0]
-    firing = notification.status == "firing"
-    title = first.annotations.get("title", notification.rule)
-    where = first.host + (f" {first.labels['instance']}" if "instance" in first.labels else "")
-    more = len(notification.alerts) - 1
-    context: dict[str, Any] = {
+    shown = notification.alerts[:MOST_SHOWN]
+    firing = notification.firing[:MOST_SHOWN]
+    resolved = shown[len(firing) :]
+    described = notification.firing or notification.resolved
+    first = described[0] if described else None
+    kind = notification.severity if notification.firing else "resolved"
+    titles = dict.fromkeys(_title(a) for a in described)
+    advised: set[str] = set()
+    facts = [
+        _facts(a, words, external_url, (exhibits or {}).get(a.alert_id, Exhibit()), link, advised, ended=False)
+        for a in firing
+    ]
+    over = [
+        _facts(a, words, external_url, (exhibits or {}).get(a.alert_id, Exhibit()), link, advised, ended=True)
+        for a in resolved
+    ]
+    messages, held = notification.held_back
+    return {
         "words": words,
         "language": language,
-        "firing": firing,
-        "state": words["state"][notification.severity if firing else "resolved"],
-        "colour": _COLOURS[notification.severity] if firing else _RESOLVED,
-        "title": title,
-        "where": where,
-        "more": more,
-        "advice": first.annotations.get("advice", "") if firing else "",
-        "alerts": [_facts(a, external_url) for a in notification.alerts[:MOST_SHOWN]],
+        "receiver": notification.receiver,
+        "occasion": notification.occasion,
+        "occasion_words": words["occasion"][notification.occasion].format(messages=messages, alerts=held),
+        "note": clip(notification.note, _MOST_WORDS),
+        "status": notification.status,
+        "severity": notification.severity,
+        "state": words["state"][kind],
+        "prefix": words["prefix"].get(notification.occasion, ""),
+        "colour": _COLOURS["grey" if notification.occasion == "trial" else kind],
+        "title": clip(next(iter(titles), words["nothing"]), _MOST_LABEL),
+        "other_titles": max(0, len(titles) - 1),
+        "where": clip(_where(first), _MOST_LABEL) if first else "",
+        "more": max(0, len(described) - 1),
+        "ended_too": len(notification.resolved) if notification.firing else 0,
+        "in_full": IN_FULL,
+        "firing": facts,
+        "resolved": over,
         "hidden": max(0, len(notification.alerts) - MOST_SHOWN),
+        "group_labels": {k: clip(v, _MOST_LABEL) for k, v in notification.group_labels.items()},
     }
+
+
+def render(context: Mapping[str, Any], lead: str = "") -> Mail:
+    """Our own templates. ``lead``: text of somebody else's that comes before ours in the HTML."""
     environment = _environment()
+    full = {**context, "lead": lead.splitlines()}
     return Mail(
-        *(environment.get_template(name).render(context) for name in ("subject.txt.j2", "mail.txt.j2", "mail.html.j2"))
+        *(environment.get_template(name).render(full) for name in ("subject.txt.j2", "mail.txt.j2", "mail.html.j2"))
     )
 
 
-def _facts(alert: Alert, external_url: str | None) -> dict[str, Any]:
-    metric = {"silent": "seconds", "anomaly": ""}.get(alert.labels.get("condition", ""), alert.labels.get("metric", ""))
-    ended = alert.ended_at if alert.state == "resolved" else None
-    query = urlencode({"host": alert.host_id, "alert": alert.alert_id})
+def short_text(context: Mapping[str, Any]) -> tuple[str, str]:
+    """Title and body for a chat."""
+    environment = _environment()
+    return tuple(environment.get_template(n).render(context) for n in ("subject.txt.j2", "chat.txt.j2"))  # type: ignore[return-value]
+
+
+def shortened(notification: Notification) -> bool:
+    """Whether some of its texts are too long to be shown whole."""
+    return any(len(text) > _MOST_WORDS for a in notification.alerts for text in a.annotations.values())
+
+
+def _facts(
+    alert: Alert,
+    words: Mapping[str, Any],
+    external_url: str | None,
+    exhibit: Exhibit,
+    link: LinkTo | None,
+    advised: set[str],
+    *,
+    ended: bool,
+) -> dict[str, Any]:
+    condition = alert.labels.get("condition", "")
+    metric = _UNIT_OF.get(condition, alert.labels.get("metric", ""))
+    until = (alert.ended_at or alert.ts) if ended else None
+    said = {k: clip(v, _MOST_WORDS) for k, v in alert.annotations.items()}
+    kind = "resolved" if ended else alert.severity
+    advice = "" if ended or said.get("advice", "") in advised else said.get("advice", "")
+    advised.add(advice)
+    seen = exhibit.gathered
     return {
-        "host": alert.host,
-        "instance": alert.labels.get("instance", ""),
-        "summary": alert.summary,
-        "metric": alert.labels.get("metric", ""),
-        "value": quantity(metric, alert.value),
-        "threshold": quantity(metric, alert.threshold),
+        "alert_id": alert.alert_id,
+        "title": clip(_title(alert), _MOST_LABEL),
+        "host": clip(alert.host, _MOST_LABEL),
+        "host_id": alert.host_id,
+        "instance": clip(alert.labels.get("instance", ""), _MOST_LABEL),
+        "where": clip(_where(alert), _MOST_LABEL),
+        "state": words["state"][kind],
+        "severity": alert.severity,
+        "colour": _COLOURS[kind],
+        "summary": clip(alert.summary, _MOST_WORDS),
+        "metric": clip(alert.labels.get("metric", ""), _MOST_LABEL),
+        "value": quantity(metric, alert.value) if alert.value is not None else "",
+        "threshold": quantity(metric, alert.threshold) if alert.threshold is not None else "",
+        "expected": _expected(seen),
         "since": instant(alert.started_at),
-        "until": instant(ended) if ended else "",
-        "lasted": duration((ended or alert.ts) - alert.started_at),
-        "description": alert.annotations.get("description", ""),
-        "contributions": alert.annotations.get("contributions", "").splitlines(),
-        "processes": alert.annotations.get("top_processes", "").splitlines(),
-        "labels": sorted((k, v) for k, v in alert.labels.items() if k not in _SHOWN_LABELS),
-        "link": f"{external_url.rstrip('/')}/?{query}" if external_url else "",
+        "until": instant(until) if until else "",
+        "lasted": duration((until or alert.ts) - alert.started_at),
+        "description": said.get("description", ""),
+        "advice": advice,
+        "contributions": _lines(said.get("contributions", "")),
+        "processes": _lines(said.get("top_processes", "") or "\n".join(seen.processes)),
+        "labels": [
+            [clip(k, _MOST_LABEL), clip(v, _MOST_LABEL)]
+            for k, v in sorted(alert.labels.items())
+            if k not in _SHOWN_LABELS and v != alert.labels.get("instance")
+        ],
+        "annotations": said,
+        "cid": exhibit.cid,
+        "chart_of": clip(" ".join(filter(None, (seen.metric, seen.instance))), _MOST_LABEL),
+        "logs": [
+            {
+                "at": instant(line.ts).split()[1],
+                "level": line.level,
+                "source": clip(line.source, 60),
+                "message": clip(line.message, _MOST_LINE),
+            }
+            for line in seen.logs
+        ],
+        "similar": _similar(words, exhibit, metric),
+        "link": dashboard_link(alert, external_url) if external_url else "",
+        "ack": link("ack", alert) if link and not ended else "",
+        "silence": link("silence", alert) if link and not ended else "",
+        "normal": link("normal", alert) if link and alert.anomaly_id else "",
     }
 
 
-def one_line(text: str) -> str:
-    """Without line ends and control characters: host names and labels come from far away."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
+def _expected(seen: Gathered) -> str:
+    if seen.expected is None:
+        return ""
+    low, high = (quantity(seen.metric, v) for v in seen.expected)
+    return f"{low} – {high}"
+
+
+def _similar(words: Mapping[str, Any], exhibit: Exhibit, metric: str) -> str:
+    before = exhibit.gathered.similar
+    if before is None:
+        return ""
+    lasted = duration(before.ended_at - before.started_at) if before.ended_at else "?"
+    text = words["similar"].format(at=instant(before.started_at), time=lasted)
+    return str(text) + (f" ({quantity(metric, before.value)})" if before.value is not None else "")
+
+
+def _title(alert: Alert) -> str:
+    return alert.annotations.get("title") or alert.rule
+
+
+def _where(alert: Alert) -> str:
+    return alert.host + (f" {alert.labels['instance']}" if alert.labels.get("instance") else "")
+
+
+def _lines(text: str) -> list[str]:
+    return [clip(line, _MOST_LINE) for line in text.splitlines()[:_MOST_LINES]]
+
+
+def _on_one_line(value: Any) -> Any:
+    """But what a macro of ours made: in it, this was done already."""
+    return one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache
 def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(HERE),
+        extensions=["jinja2.ext.loopcontrols"],
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=StrictUndefined,
-        finalize=lambda value: one_line(value) if isinstance(value, str) else value,
+        finalize=_on_one_line,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -22,10 +22,6 @@ class Silence:
     def forget(self, host_id: str) -> None:
         self._heard.pop(host_id, None)
 
-    def lose_sight(self) -> None:
-        """Some hosts are somebody else's business now, and we cannot say which."""
-        self._heard.clear()
-
     def listened(self, until: float) -> None:
         """Everything that was to be heard up to then has been heard."""
         self._since = until if self._since is None else self._since

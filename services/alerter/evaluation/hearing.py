@@ -11,6 +11,10 @@ Place = tuple[str, int]
 """``(topic, partition)``"""
 
 
+_MOST_CHECKS = 64
+"""Further behind than so many checks, every second one does to say how far."""
+
+
 class Ends(Protocol):
     async def ends(self) -> Mapping[Place, int]:
         """The offset after the last message of every partition assigned to us, from the broker, now."""
@@ -27,10 +31,10 @@ class Hearing:
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         self._next: dict[Place, int] = {}
-        self._asked: tuple[float, Mapping[Place, int]] | None = None
-        self._ours: frozenset[Place] = frozenset()
-        self.lost: frozenset[Place] = frozenset()
-        """Partitions that the last check found to be somebody else's now."""
+        self._asked: list[tuple[float, Mapping[Place, int]]] = []
+        """Checks whose ends are not all processed yet, oldest first."""
+        self.assigned = False
+        """Whether anything is ours to hear, as of the last check."""
 
     def processed(self, batch: Iterable[Message]) -> None:
         for message in batch:
@@ -38,29 +42,35 @@ class Hearing:
 
     def reset(self) -> None:
         """Nothing is known any more: an answer did not come."""
-        self._asked = None
+        self._asked.clear()
 
     async def check(self, now: float) -> float | None:
-        """Until when everything has been heard: the time of the last check whose ends have been processed since.
+        """Until when everything has been heard: the time of the last check before whose ends have been processed.
 
         ``None`` where that cannot be said: we are behind, or partitions came and went. Raises what the broker's
         client raises.
         """
-        before, ends = self._asked, await self._ends.ends()
-        self._asked = (now, ends)
-        if ends:
-            self.lost, self._ours = self._ours - ends.keys(), frozenset(ends)
-        if not ends or before is None or before[1].keys() != ends.keys():
+        ends = await self._ends.ends()
+        self.assigned = bool(ends)
+        # Who has a partition meanwhile reads on in it, so when it comes back our own place in it says nothing.
+        self._next = {place: n for place, n in self._next.items() if place in ends}
+        if not self._asked or self._asked[-1][1].keys() != ends.keys():
+            self._asked = [(now, ends)] if ends else []
             return None
-        for place, end in before[1].items():
+        for place, end in ends.items():
             if place not in self._next:
                 self._next[place] = await self._ends.position(place)
-            if ends[place] < end:
+            if end < self._asked[-1][1][place]:
                 self._next.pop(place)  # another broker, or the topic was made anew
+                self._asked = [(now, ends)]
                 return None
-            if self._next[place] < end:
-                return None
-        return before[0]
+        heard = None
+        while self._asked and all(self._next[place] >= end for place, end in self._asked[0][1].items()):
+            heard = self._asked.pop(0)[0]
+        if len(self._asked) >= _MOST_CHECKS:
+            del self._asked[1::2]
+        self._asked.append((now, ends))
+        return heard
 
 
 class FaustEnds:

@@ -1,22 +1,22 @@
-"""From messages to recorded transitions: decode, evaluate, publish; only then is a message read and anybody told."""
+"""From messages to recorded transitions: decode, evaluate, publish; only then does a message count as read."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from services.alerter.evaluation.evaluator import Evaluator
 from services.alerter.evaluation.hearing import Hearing
-from services.alerter.notification.dispatch import Dispatcher
 from shared.bus.port import Message, Publisher
 from shared.runtime.clock import Clock
 from shared.schemas.alert import Alert
 from shared.schemas.anomaly import Anomaly, HostScore
 from shared.schemas.codec import BadLine, Decoder, encode, pack
+from shared.schemas.control import Watched
 from shared.schemas.sample import HostSample
-from shared.schemas.topics import ALERTS, ANOMALIES, METRICS
+from shared.schemas.topics import ALERTS, ANOMALIES, CONTROL, METRICS
 
 log = logging.getLogger(__name__)
 
@@ -25,28 +25,30 @@ _AT_ONCE = 500
 
 
 class Processor:
-    """``handle`` may be called again with the same batch after it raised: what was decided is kept until recorded."""
+    """``handle`` may be called again with the same batch after it raised: what was decided is kept until recorded.
+
+    ``recorded`` is told of transitions once they are on the topic.
+    """
 
     def __init__(
         self,
         evaluator: Evaluator,
-        dispatcher: Dispatcher,
         hearing: Hearing,
         publisher: Publisher,
         clock: Clock,
+        recorded: Callable[[Sequence[Alert]], None] = lambda _: None,
     ) -> None:
         self._evaluator = evaluator
-        self._dispatcher = dispatcher
+        self._recorded = recorded
         self._hearing = hearing
         self._publisher = publisher
         self._clock = clock
         self._samples: Decoder[HostSample] = Decoder(HostSample)
         self._findings: Decoder[Anomaly | HostScore] = Decoder(Anomaly, HostScore)
         self._outbox: list[Alert] = []
+        self._roster: dict[str, Watched | None] = {}
         self._one_at_a_time = asyncio.Lock()
         self.bad_lines = 0
-        self.changed = asyncio.Event()
-        """Set when there may be something to tell."""
 
     async def handle(self, batch: Sequence[Message]) -> None:
         """Returns when every transition the batch leads to is recorded. Raises ``BusError``."""
@@ -57,15 +59,18 @@ class Processor:
             await self._record()
 
     async def tick(self) -> None:
-        """What time alone brings about. Raises ``BusError``."""
+        """What time alone brings about, and the hosts whose silence would be missed. Raises ``BusError``."""
         async with self._one_at_a_time:
             self._outbox += self._evaluator.tick(self._clock.now_ms(), self._clock.monotonic())
             await self._record()
+            await self._record_roster()
 
-    async def adopt(self, alerts: Sequence[Alert]) -> None:
-        """Record transitions decided elsewhere, as at a restart. Raises ``BusError``."""
+    async def decide(self, decide: Callable[[int, float], Sequence[Alert]]) -> None:
+        """Record what the evaluator says when it is asked ``decide(now_ms, monotonic)``, between two batches: to take
+        up alerts, other rules, other partitions, other watched hosts. Raises ``BusError``.
+        """
         async with self._one_at_a_time:
-            self._outbox += alerts
+            self._outbox += decide(self._clock.now_ms(), self._clock.monotonic())
             await self._record()
 
     def _evaluate(self, message: Message) -> None:
@@ -85,7 +90,7 @@ class Processor:
                     self._outbox += self._evaluator.anomaly(cast(Anomaly, finding), now, monotonic)
 
     async def _record(self) -> None:
-        """Publish what was decided, then hand it over; on an error keep what the broker does not have."""
+        """Publish what was decided, then say so; on an error keep what the broker does not have."""
         while self._outbox:
             by_host: dict[str, list[Alert]] = {}
             for alert in self._outbox:
@@ -101,13 +106,22 @@ class Processor:
                     recorded.difference_update(a.event_id for a in alerts)
             done = [a for a in self._outbox if a.event_id in recorded]
             self._outbox = [a for a in self._outbox if a.event_id not in recorded]
-            self._dispatcher.offer(done, self._clock.monotonic())
             if done:
-                self.changed.set()
+                self._recorded(done)
             for alert in done:
                 _say(alert)
             if errors:
                 raise errors[0]
+
+    async def _record_roster(self) -> None:
+        self._roster.update(self._evaluator.roster(self._clock.monotonic()))
+        while self._roster:
+            some = list(self._roster.items())[:_AT_ONCE]
+            await asyncio.gather(
+                *(self._publisher.publish(CONTROL, key, encode(event) if event else None) for key, event in some)
+            )
+            for key, _ in some:
+                del self._roster[key]
 
     async def _publish(self, alerts: Sequence[Alert]) -> None:
         """Of one host, in order."""

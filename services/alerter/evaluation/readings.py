@@ -28,7 +28,7 @@ def reader_of(metric: Metric) -> Callable[[Any], Values]:
     """What reads the metric's values out of its section."""
     field = attrgetter(metric.field)
     if metric.label is None:
-        return lambda section: [("", field(section))]
+        return lambda section: [] if (value := field(section)) is None else [("", value)]
     label = attrgetter(metric.label)
 
     def read(section: Any) -> Values:

@@ -35,6 +35,10 @@ class Reason(StrEnum):
     GONE = "what was watched is gone"
     NO_DATA = "no readings any more"
     RULE_GONE = "its rule is gone"
+    RULE_CHANGED = "its rule is about something else now"
+    NOT_MEANT = "its rule no longer means it"
+    WORSE = "got worse"
+    ORPHANED = "the alerter that said so said nothing more"
     FORGOTTEN = "the host was forgotten after a long silence"
 
 

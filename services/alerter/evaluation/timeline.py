@@ -28,11 +28,13 @@ class Timing(Enum):
 class Timeline:
     """Of one host."""
 
-    __slots__ = ("_high", "_low", "_since", "_usual", "newest")
+    __slots__ = ("_high", "_low", "_since", "_usual", "newest", "spoke")
 
     def __init__(self, newest: int = 0) -> None:
         self.newest = newest
         """Time of the newest event that decided something, epoch milliseconds."""
+        self.spoke = False
+        """Whether an event decided something here, and not only where the host was before."""
         self._usual = 0
         self._low = self._high = 0
         self._since: float | None = None

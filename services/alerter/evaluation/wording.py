@@ -12,35 +12,26 @@ _STEPS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _SENTENCES = {
     "en": {
         "metric": "{title} on {host}{where}: {value} (limit {threshold})",
+        "forecast": "{title} on {host}{where}: {value}, {threshold} in about {left}",
+        "absent": "{title}: {host}{where}, no {metric} for {value}",
         "silent": "{title}: {host}, nothing heard for {value}",
+        "late": "{title} by {value}{where}",
         "anomaly": "{title} on {host}: score {value} (above {threshold} is unusual)",
     },
     "zh": {
         "metric": "{host} {title}{where}:{value}(阈值 {threshold})",
+        "forecast": "{host} {title}{where}:{value},约 {left} 后达到 {threshold}",
+        "absent": "{title}:{host}{where},已有 {value} 没有 {metric}",
         "silent": "{title}:{host},已有 {value} 没有数据",
+        "late": "{title} {value}{where}",
         "anomaly": "{host} {title}:异常分数 {value}(高于 {threshold} 为异常)",
     },
 }
 
 
-def sentence(
-    language: Language,
-    condition: str,
-    *,
-    title: str,
-    host: str,
-    metric: str,
-    instance: str,
-    value: float | None,
-    threshold: float | None,
-) -> str:
-    return _SENTENCES[language][condition].format(
-        title=title,
-        host=host,
-        where=f" {instance}" if instance else "",
-        value=quantity(metric, value),
-        threshold=quantity(metric, threshold),
-    )
+def sentence(language: Language, condition: str, *, where: str, **words: str) -> str:
+    """``words``: title, host, value, threshold, left, metric; ``where`` is the instance, empty where there is none."""
+    return _SENTENCES[language][condition].format(where=f" {where}" if where else "", **words)
 
 
 def quantity(metric: str, value: float | None) -> str:

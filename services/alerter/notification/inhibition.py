@@ -1,41 +1,94 @@
-"""Which alerts need no message because another one says it already: pure."""
+"""Which alerts need no message because another one says it already. Indexed by what the two must have in common, so
+that a storm costs each alert a look-up, not a look at all the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from services.alerter.rules.rule import at_least
+from shared.alerting.matching import matches
 from shared.schemas.alert import Alert
+from shared.schemas.control import InhibitRule
 
 FINDING = "finding"
 """Label of what an anomaly was about when it was told; it may change while the anomaly lasts."""
 
-_NOT_THE_SUBJECT = ("alertname", "severity", FINDING)
+Common = tuple[str, ...]
 
 
-def inhibitor(alert: Alert, others: Iterable[Alert]) -> Alert | None:
-    """The firing alert among ``others`` of the same host that makes ``alert`` superfluous.
+@dataclass(slots=True)
+class _Meeting:
+    """Alerts that one rule means and that agree in its ``equal`` labels; dicts for their order."""
 
-    A silent host says more than anything else about it, and the more severe of two rules about the same thing more
-    than the other.
-    """
-    for other in others:
-        if other.alert_id == alert.alert_id or other.host_id != alert.host_id:
-            continue
-        if is_silence(other) and not is_silence(alert):
-            return other
-        if (
-            other.severity != alert.severity
-            and at_least(other.severity, alert.severity)
-            and _subject(other) == _subject(alert)
-        ):
-            return other
-    return None
+    sources: dict[str, None] = field(default_factory=dict)
+    pure: dict[str, None] = field(default_factory=dict)
+    """Sources that are no targets: only they inhibit what is a source itself, or two would hide each other."""
+    targets: dict[str, bool] = field(default_factory=dict)
+    """Alert id -> whether it is a source too."""
 
 
-def is_silence(alert: Alert) -> bool:
-    return alert.labels.get("condition") == "silent"
+class Inhibition:
+    def __init__(self, rules: Sequence[InhibitRule]) -> None:
+        self._rules = tuple(rules)
+        self._meetings: list[dict[Common, _Meeting]] = [{} for _ in rules]
+        self._where: dict[str, list[tuple[int, Common]]] = {}
 
+    def add(self, alert: Alert, *, fires: bool) -> set[str]:
+        """Other alerts for which something changes. One that no longer ``fires`` inhibits nothing."""
+        changed = self.remove(alert.alert_id)
+        where = []
+        for index, rule in enumerate(self._rules):
+            source, target = matches(rule.source, alert.labels), matches(rule.target, alert.labels)
+            if not ((source and fires) or target):
+                continue
+            common = tuple(alert.labels.get(name, "") for name in rule.equal)
+            meeting = self._meetings[index].setdefault(common, _Meeting())
+            where.append((index, common))
+            if source and fires:
+                changed |= self._begins(meeting, alert.alert_id, target)
+            if target:
+                meeting.targets[alert.alert_id] = source
+        if where:
+            self._where[alert.alert_id] = where
+        return changed - {alert.alert_id}
 
-def _subject(alert: Alert) -> dict[str, str]:
-    return {k: v for k, v in alert.labels.items() if k not in _NOT_THE_SUBJECT}
+    def remove(self, alert_id: str) -> set[str]:
+        changed: set[str] = set()
+        for index, common in self._where.pop(alert_id, ()):
+            meeting = self._meetings[index][common]
+            meeting.targets.pop(alert_id, None)
+            if alert_id in meeting.sources:
+                del meeting.sources[alert_id]
+                was_pure = meeting.pure.pop(alert_id, alert_id) is None
+                if not meeting.sources:
+                    changed |= meeting.targets.keys()
+                elif was_pure and not meeting.pure:
+                    changed |= {i for i, also_source in meeting.targets.items() if also_source}
+            if not meeting.sources and not meeting.targets:
+                del self._meetings[index][common]
+        return changed
+
+    def inhibitor(self, alert_id: str) -> str:
+        """An alert that speaks for this one; empty when there is none."""
+        for index, common in self._where.get(alert_id, ()):
+            meeting = self._meetings[index][common]
+            if alert_id not in meeting.targets:
+                continue
+            speakers = meeting.pure if meeting.targets[alert_id] else meeting.sources
+            found = next((i for i in speakers if i != alert_id), "")
+            if found:
+                return found
+        return ""
+
+    @staticmethod
+    def _begins(meeting: _Meeting, alert_id: str, also_target: bool) -> set[str]:
+        changed: set[str] = set()
+        if not meeting.sources:
+            changed |= meeting.targets.keys()
+        if not also_target:
+            if not meeting.pure:
+                changed |= {i for i, also_source in meeting.targets.items() if also_source}
+            meeting.pure[alert_id] = None
+        meeting.sources[alert_id] = None
+        return changed

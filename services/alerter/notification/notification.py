@@ -28,10 +28,21 @@ class Notification:
     held_back: tuple[int, int] = (0, 0)
     ids: tuple[str, ...] = field(default=(), compare=False)
     """Alerts it settles beyond those it shows."""
+    trial: str = ""
+    """The trial it answers, which gives it its id."""
+    _id: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    """Once it was asked for: of ten thousand alerts it is not worked out twice."""
 
     @property
     def id(self) -> str:
         """The same alerts told for the same reason make the same id, so that a repeat can be recognised."""
+        if self.trial:
+            return self.trial
+        if not self._id:
+            self._id.append(self._digest())
+        return self._id[0]
+
+    def _digest(self) -> str:
         again = (str(self.at),) if self.occasion in ("repeat", "digest", "escalation", "worsened") else ()
         parts = (
             self.receiver,

@@ -80,3 +80,8 @@ class Receiver(Part):
     """Whether its addresses may be private: those of the operator's own settings may, those entered through the API
     only where `LAPWING_ALERTER__ALLOW_PRIVATE_RECEIVERS` says so. Not written in files.
     """
+
+    @property
+    def ways(self) -> int:
+        """How many channels it is told by."""
+        return (self.email is not None) + len(self.webhooks) + len(self.apprise)

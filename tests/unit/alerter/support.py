@@ -6,7 +6,8 @@ import textwrap
 from typing import Any
 
 from services.alerter.evaluation.evaluator import Evaluator
-from services.alerter.rules.rule import Rule, parse
+from services.alerter.rules.book import parse
+from services.alerter.rules.rule import Rule
 from shared.runtime.clock import ManualClock
 from shared.schemas.alert import Alert
 from shared.schemas.anomaly import Anomaly

@@ -99,6 +99,7 @@ def test_the_longest_silent_host_makes_room() -> None:
 class FakeEnds:
     def __init__(self, **ends: int) -> None:
         self.now: dict[Place, int] = {(topic, 0): end for topic, end in ends.items()}
+        self.positions: dict[Place, int] = {}
         self.away = False
 
     async def ends(self) -> Mapping[Place, int]:
@@ -107,7 +108,7 @@ class FakeEnds:
         return dict(self.now)
 
     async def position(self, place: Place) -> int:
-        return 0
+        return self.positions.get(place, 0)
 
 
 def read_to(topic: str, offset: int) -> list[Message]:
@@ -170,25 +171,42 @@ async def test_a_broker_that_is_away_is_heard_of() -> None:
     assert await hearing.check(16) == 14
 
 
-async def test_partitions_that_went_to_another_are_noticed_once() -> None:
-    ends = FakeEnds(metrics=0)
-    ends.now["metrics", 1] = 0
+async def test_a_partition_that_another_read_on_in_is_not_behind_when_it_comes_back() -> None:
+    ends = FakeEnds(metrics=5)
     hearing = Hearing(ends)
+    hearing.processed(read_to("metrics", 4))
     await hearing.check(10)
-    ends.now.clear()  # while the group forms anew, nobody has anything
-    await hearing.check(12)
-    assert not hearing.lost
-    ends.now = {("metrics", 1): 0}
+    assert await hearing.check(12) == 10
+    gone, ends.now = ends.now, {}
     await hearing.check(14)
-    assert hearing.lost == {("metrics", 0)}
-    await hearing.check(16)
-    assert not hearing.lost
+    assert not hearing.assigned
+    ends.now = dict.fromkeys(gone, 50)
+    ends.positions = dict.fromkeys(gone, 50)
+    assert await hearing.check(16) is None
+    assert await hearing.check(18) == 16
+    assert hearing.assigned
 
 
-def test_hosts_that_may_be_anothers_business_are_not_silent() -> None:
-    watch = Watch(SILENCE_RULE)
-    watch.sample("h1")
-    watch.evaluator.silence.lose_sight()
-    assert watch.tick(600) == []
-    watch.sample("h1")
-    assert [a.state for a in watch.tick(61)] == ["firing"]
+async def test_how_far_behind_is_known_even_when_it_is_far() -> None:
+    ends = FakeEnds(metrics=0)
+    hearing = Hearing(ends)
+    await hearing.check(0)
+    for second in range(1, 1000):
+        ends.now["metrics", 0] = second * 10
+        hearing.processed(read_to("metrics", max(0, second - 300) * 10))  # always five minutes behind
+        heard = await hearing.check(second)
+        if second > 310 and heard is not None:
+            assert 300 <= second - heard <= 340
+    assert len(hearing._asked) <= 64
+
+
+async def test_what_is_processed_in_constant_delay_is_heard_all_the_time() -> None:
+    ends = FakeEnds(metrics=0)
+    hearing = Hearing(ends)
+    heard = []
+    for second in range(60):
+        ends.now["metrics", 0] = second * 10
+        if second >= 5:
+            hearing.processed(read_to("metrics", (second - 5) * 10))
+        heard.append(await hearing.check(second))
+    assert heard[20:] == [second - 5 for second in range(20, 60)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 import shutil
 import socket
 import ssl
@@ -18,15 +19,20 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from services.alerter.delivery.channels.email import Email
+from services.alerter.delivery.channels.email import LINKS_LAST_MS, Email, Wording
 from services.alerter.delivery.channels.port import Delivered, Failed
+from services.alerter.evidence.port import Gathered
 from services.alerter.notification.notification import Notification
+from shared.alerting.links import Link, Refusal, read
 from shared.runtime.settings import SmtpSettings
+from shared.schemas.alert import Alert
+from tests.unit.alerter import notes
 from tests.unit.alerter.support import alert
 
 
 def note(status: str = "firing", host: str = "web1", **more: Any) -> Notification:
-    return Notification("email", status, "cpu_busy", "warning", (alert("a", host=host, state=status, **more),))
+    told = alert("a", host=host, state=status, **more)
+    return notes.note(told) if status == "firing" else notes.note(resolved=(told,))
 
 
 class Server:
@@ -100,11 +106,11 @@ def client_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
 
 def channel(port: int, *, security: str = "none", to: tuple[str, ...] = ("ops@example.org",), **options: Any) -> Email:
     tls_context = options.pop("tls_context", None)
-    external_url = options.pop("external_url", None)
+    ours = {k: options.pop(k) for k in ("external_url", "link_secret", "evidence", "wording") if k in options}
     settings = SmtpSettings.model_validate(
         {"host": "127.0.0.1", "port": port, "security": security, "from": "lapwing@example.org", **options}
     )
-    return Email(settings, to, timeout=5, tls_context=tls_context, external_url=external_url)
+    return Email(settings, to, timeout=5, tls_context=tls_context, **ours)
 
 
 def lapwing_login(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
@@ -230,16 +236,19 @@ async def test_a_line_end_in_a_name_begins_no_header() -> None:
     assert "<script>" not in html.get_content()
 
 
-async def test_all_messages_about_an_alert_are_a_thread() -> None:
+async def test_all_messages_about_a_group_are_a_thread() -> None:
     handler = Server()
     with smtp(handler) as port:
         mails = channel(port)
-        for notification in (note(), note("resolved"), note()):
+        other = notes.note(alert("b", host="web2"), occasion="changed")
+        elsewhere = notes.note(alert("a"), group_key="another")
+        for notification in (note(), other, note("resolved"), note(), elsewhere):
             await mails.deliver(notification)
-    fired, resolved, again = handler.messages
-    assert fired["References"] == resolved["References"] == "<alert.a@example.org>"
-    assert fired["In-Reply-To"] == resolved["In-Reply-To"]
-    assert fired["Message-ID"] != resolved["Message-ID"]
+    fired, changed, resolved, again, another = handler.messages
+    assert fired["References"] == changed["References"] == resolved["References"] != another["References"]
+    assert fired["In-Reply-To"] == fired["References"]
+    assert re.fullmatch(r"<group\.[0-9a-f]{32}@example\.org>", fired["References"])
+    assert len({m["Message-ID"] for m in handler.messages}) == 4
     assert fired["Message-ID"] == again["Message-ID"]  # a repeat is recognised as one
 
 
@@ -250,6 +259,102 @@ async def test_a_very_long_name_is_cut_in_the_subject() -> None:
     assert len(str(handler.messages[0]["Subject"])) <= 200
 
 
-def test_the_sender_has_a_default() -> None:
+async def test_the_sender_has_a_default() -> None:
     mails = Email(SmtpSettings(host="localhost"), ["ops@example.org"], timeout=1)
-    assert str(mails.message(note())["From"]).startswith("Lapwing <lapwing@")
+    message, _ = await mails.compose(note())
+    assert str(message["From"]).startswith("Lapwing <lapwing@")
+
+
+class Fixed:
+    """Evidence that is always the same."""
+
+    def __init__(self, gathered: Gathered) -> None:
+        self.gathered = gathered
+        self.asked: list[str] = []
+
+    async def gather(self, about: Alert, now_ms: int) -> Gathered:
+        self.asked.append(about.alert_id)
+        return self.gathered
+
+
+def climbing() -> Gathered:
+    points = tuple((1_800_000_000_000 - 600_000 + i * 10_000, 20.0 + i) for i in range(64))
+    return Gathered(metric="cpu.percent", points=points, threshold=90.0)
+
+
+async def test_the_chart_is_in_the_mail_itself() -> None:
+    handler = Server()
+    evidence = Fixed(climbing())
+    with smtp(handler) as port:
+        told = notes.note(*(alert(f"a{i}", host=f"web{i}") for i in range(5)))
+        assert await channel(port, evidence=evidence).deliver(told) == Delivered("")
+    (message,) = handler.messages
+    assert evidence.asked == ["a0", "a1", "a2"]
+    html = message.get_body(("html",))
+    assert html is not None
+    shown = re.findall(r'src="cid:([^"]+)"', html.get_content())
+    pictures = {p["Content-ID"].strip("<>"): p for p in message.walk() if p.get_content_type() == "image/png"}
+    assert sorted(pictures) == sorted(shown)
+    assert len(shown) == 3
+    for picture in pictures.values():
+        assert picture.get_content_disposition() == "inline"
+        assert picture.get_content().startswith(b"\x89PNG")
+    kinds = [p.get_content_type() for p in message.walk() if p.is_multipart()]
+    assert kinds == ["multipart/alternative", "multipart/related"]
+
+
+async def test_links_are_signed_for_this_alert_and_the_same_when_sent_again() -> None:
+    told = notes.note(alert("a", anomaly_id="n1"))
+    texts = []
+    for _ in range(2):
+        mails = channel(25, external_url="https://x.example/", link_secret="0123456789abcdef")
+        message, _ = await mails.compose(told)
+        body = message.get_body(("plain",))
+        assert body is not None
+        texts.append(body.get_content())
+    assert texts[0] == texts[1]
+    tokens = re.findall(r"https://x\.example/a/(\S+)", texts[0])
+    links = [read("0123456789abcdef", token, told.at) for token in tokens]
+    assert [(link.action, link.alert_id, link.anomaly_id) for link in links if isinstance(link, Link)] == [
+        ("ack", "a", "n1"),
+        ("silence", "a", "n1"),
+        ("normal", "a", "n1"),
+    ]
+    assert len({link.nonce for link in links if isinstance(link, Link)}) == 3
+    assert read("0123456789abcdef", tokens[0], told.at + LINKS_LAST_MS) is Refusal.EXPIRED
+
+
+async def test_somebody_elses_words_take_the_place_of_ours() -> None:
+    wording = Wording("zh", "{{ severity|upper }} {{ firing[0].host }}\nBcc: x@y", "Team {{ receiver }}:\n{{ title }}")
+    message, remarks = await channel(25, wording=wording).compose(note())
+    assert message["Subject"] == "WARNING web1 Bcc: x@y"
+    text, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert text is not None
+    assert html is not None
+    assert text.get_content() == "Team ops:\ncpu_busy\n"
+    assert "Team ops:" in html.get_content()
+    assert "当前值" not in html.get_content()
+    assert "阈值" in html.get_content()
+    assert remarks == []
+
+
+async def test_words_that_fail_are_said_and_ours_are_sent(caplog: pytest.LogCaptureFixture) -> None:
+    handler = Server()
+    wording = Wording(
+        "en", "{{ nothing_like_it }}", "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}"
+    )
+    with smtp(handler) as port:
+        outcome = await channel(port, wording=wording).deliver(note())
+    assert isinstance(outcome, Delivered)
+    assert "the subject is ours, its template failed: 'nothing_like_it' is undefined" in outcome.detail
+    assert "the text is ours, its template failed: it was not done within 1 s" in outcome.detail
+    assert handler.messages[0]["Subject"] == "[Warning] cpu_busy: web1"
+    assert "its template failed" in caplog.text
+
+
+async def test_texts_without_an_end_are_cut_aloud() -> None:
+    handler = Server()
+    with smtp(handler) as port:
+        outcome = await channel(port).deliver(note(annotations={"title": "t", "description": "y" * 10_000_000}))
+    assert outcome == Delivered("texts were too long and are cut")
+    assert len(handler.raw[0]) < 100_000

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from services.alerter.history import Past
 from services.alerter.kept import kept_in
 from shared.runtime.clock import ManualClock
 from shared.runtime.settings import Settings
-from shared.schemas.alert import Delivery
+from shared.schemas.alert import Alert, Attention, Delivery
 from shared.schemas.codec import encode, pack
+from shared.schemas.control import Control, Matcher, Silence, Watched, key_of
 from shared.store.clickhouse import open_store
 from shared.store.port import Store, StoreError
 from tests.support.store import empty_store, fresh_store
 from tests.unit.alerter.support import alert
-from tests.unit.alerter.test_dispatch import delivery
 
 __all__ = ["empty_store", "fresh_store"]
 
 T0 = 1_800_000_000_000
 
 
-async def test_what_was_stored_is_what_was_said(fresh_store: Settings) -> None:
+def delivery(alert_id: str, *, receiver: str = "webhook", outcome: str = "delivered") -> Delivery:
+    return Delivery(
+        event_id=f"{alert_id}:{receiver}:{outcome}",
+        ts=T0,
+        notification_id=f"n-{alert_id}",
+        host_id="h1",
+        receiver=receiver,
+        channel=receiver,
+        status="firing",
+        alert_ids=[alert_id],
+        attempt=1,
+        outcome=outcome,  # type: ignore[arg-type]
+        occasion="changed",
+        group_key="{}:{}",
+        resolved_ids=[],
+    )
+
+
+async def kept(settings: Settings) -> list[Alert | Attention | Delivery | Control]:
+    return list(await kept_in(lambda: open_store(settings, "history"), ManualClock(T0))())
+
+
+async def test_what_was_said_of_alerts_is_said_again(fresh_store: Settings) -> None:
     firing = alert("a", labels={"mountpoint": "/"}, anomaly_id="x", reason="stayed beyond", annotations={"title": "t"})
+    held = Attention(
+        event_id="a:1", ts=T0, alert_id="a", host_id="h1", state="suppressed", by=["silence:s"], until=T0 + 5
+    )
     events = [
-        alert("a", state="pending", ts=T0),
+        alert("a", state="pending", ts=T0 - 5),
         firing,
+        held,
         delivery("a"),
         delivery("a", receiver="email", outcome="temporary_failure"),
         alert("old", state="resolved", ts=T0 - 7_200_000),
@@ -35,21 +60,38 @@ async def test_what_was_stored_is_what_was_said(fresh_store: Settings) -> None:
     await store.insert_lines("landing_alerts", pack(encode(e) for e in events))
     await store.close()
 
-    history = kept_in(lambda: open_store(fresh_store, "history"), ManualClock(T0))
-    kept = list(await history())
-    past = Past()
-    for event in kept:
-        past.add(event)
-    assert {a.alert_id: a.state for a in past.open()} == {"a": "firing", "p": "pending"}
-    assert past.firing() == [firing]
-    assert [a.alert_id for a in past.ended_lately()] == ["late"]
-    assert past.settled("a", "firing") == {"webhook"}
-    assert past.tried("a", "firing") == {"webhook", "email"}
-    assert len([e for e in kept if isinstance(e, Delivery)]) == 2
+    said = await kept(fresh_store)
+    assert {a.alert_id: a.state for a in said if isinstance(a, Alert)} == {
+        "a": "firing",
+        "p": "pending",
+        "late": "resolved",
+    }
+    assert next(a for a in said if isinstance(a, Alert) and a.alert_id == "a") == firing
+    (attention,) = [e for e in said if isinstance(e, Attention)]
+    assert (attention.state, attention.by, attention.until) == ("suppressed", ["silence:s"], T0 + 5)
+    attempts = [e for e in said if isinstance(e, Delivery)]
+    assert sorted((d.receiver, d.outcome, d.occasion, d.group_key) for d in attempts) == [
+        ("email", "temporary_failure", "changed", "{}:{}"),
+        ("webhook", "delivered", "changed", "{}:{}"),
+    ]
+
+
+async def test_what_was_decided_is_told_before_the_api_tells_it(fresh_store: Settings) -> None:
+    silence = Silence(
+        event_id="s1", ts=T0, id="s", matchers=[Matcher(name="host", value="h1")], starts_at=1, ends_at=2, author="ada"
+    )
+    store = await open_store(fresh_store, "writer")
+    await store.insert_rows(
+        "decisions",
+        ["key", "value", "version"],
+        [(key_of(silence), encode(silence).decode(), 1), ("silence:taken-back", "", 2)],
+    )
+    await store.close()
+    assert [e for e in await kept(fresh_store) if not isinstance(e, Watched)] == [silence]
 
 
 async def test_an_empty_store_is_an_empty_past(fresh_store: Settings) -> None:
-    assert await kept_in(lambda: open_store(fresh_store, "history"), ManualClock(T0))() == []
+    assert await kept(fresh_store) == []
 
 
 async def test_a_store_that_is_away_is_an_empty_past() -> None:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 import pytest
 
 from services.alerter.delivery.channels.port import Delivered, Failed, Outcome
-from services.alerter.delivery.lane import MAX_WAITING, Lane
+from services.alerter.delivery.lane import MAX_WAITING, MOST_IDS, Gate, Lane, alert_ids
 from services.alerter.notification.notification import Notification
 from shared.runtime.clock import ManualClock
 from shared.schemas.alert import Delivery
 from tests.support.waiting import eventually
+from tests.unit.alerter import notes
 from tests.unit.alerter.support import alert
 
 
@@ -21,12 +22,14 @@ class FakeChannel:
     """Answers what ``answer`` says of the notification and how often it was tried; else yes."""
 
     name = "fake"
+    target = "a fake"
 
     def __init__(self, answer: Callable[[Notification, int], Outcome | Exception] | None = None) -> None:
         self._answer = answer or (lambda n, attempt: Delivered("ok"))
         self.tried: list[tuple[float, str]] = []
         self.clock = ManualClock()
         self.hangs = False
+        self.closed = False
 
     async def deliver(self, notification: Notification) -> Outcome:
         name = f"{notification.alerts[0].alert_id}:{notification.status}"
@@ -38,7 +41,8 @@ class FakeChannel:
             raise outcome
         return outcome
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        self.closed = True
 
 
 class Records(list[Delivery]):
@@ -46,7 +50,9 @@ class Records(list[Delivery]):
         return [d.outcome for d in self]
 
 
-def lane_of(channel: FakeChannel, *, max_attempts: int = 8, timeout: float = 10) -> tuple[Lane, Records]:
+def lane_of(
+    channel: FakeChannel, *, max_attempts: int = 8, timeout: float = 10, may_deliver: Gate | None = None
+) -> tuple[Lane, Records]:
     records = Records()
 
     async def wait(event: asyncio.Event, seconds: float | None) -> None:
@@ -56,13 +62,22 @@ def lane_of(channel: FakeChannel, *, max_attempts: int = 8, timeout: float = 10)
         channel.clock.advance(max(0.001, seconds))
         await asyncio.sleep(0)
 
-    lane = Lane("ops", channel, records.append, channel.clock, max_attempts=max_attempts, timeout=timeout, wait=wait)
+    lane = Lane(
+        "ops",
+        channel,
+        records.append,
+        channel.clock,
+        max_attempts=max_attempts,
+        timeout=timeout,
+        may_deliver=may_deliver,
+        wait=wait,
+    )
     return lane, records
 
 
 def note(alert_id: str = "a", status: str = "firing", *more: str) -> Notification:
     alerts = tuple(alert(i, state=status) for i in (alert_id, *more))
-    return Notification("ops", status, "cpu_busy", "warning", alerts)
+    return notes.note(*alerts) if status == "firing" else notes.note(resolved=alerts)
 
 
 async def deliver(lane: Lane, *notifications: Notification) -> None:
@@ -122,7 +137,7 @@ async def test_what_the_receiver_asks_for_is_honoured() -> None:
 async def test_an_end_waits_for_its_beginning_and_others_pass() -> None:
     channel = FakeChannel(
         lambda n, attempt: (
-            Failed("busy") if n.alert_ids == ["a"] and n.status == "firing" and attempt < 3 else Delivered()
+            Failed("busy") if alert_ids(n) == ["a"] and n.status == "firing" and attempt < 3 else Delivered()
         )
     )
     lane, _ = lane_of(channel)
@@ -167,7 +182,7 @@ async def test_a_full_lane_refuses_aloud_and_never_waits() -> None:
 
 
 async def test_drain_waits_for_what_can_be_sent_and_not_for_what_must_wait() -> None:
-    channel = FakeChannel(lambda n, attempt: Failed("busy") if n.alert_ids == ["a"] else Delivered())
+    channel = FakeChannel(lambda n, attempt: Failed("busy") if alert_ids(n) == ["a"] else Delivered())
     records = Records()
     lane = Lane("ops", channel, records.append, channel.clock, max_attempts=8, timeout=1)
     running = asyncio.create_task(lane.run())
@@ -190,3 +205,85 @@ async def test_one_dead_receiver_does_not_hold_up_another() -> None:
     assert lanes[0].waiting == 1
     for task in running:
         task.cancel()
+
+
+async def test_the_record_says_what_was_told_to_whom_and_why() -> None:
+    lane, records = lane_of(FakeChannel())
+    told = notes.note(
+        alert("a"), resolved=(alert("b", state="resolved"),), occasion="escalation", ids=("c", "a"), group_key="{}:{x}"
+    )
+    await deliver(lane, told)
+    (record,) = records
+    assert (record.alert_ids, record.resolved_ids) == (["a", "b", "c"], ["b"])
+    assert (record.occasion, record.group_key, record.status) == ("escalation", "{}:{x}", "firing")
+    assert (record.receiver, record.channel, record.notification_id) == ("ops", "fake", told.id)
+
+
+async def test_a_record_of_very_many_alerts_is_several_events() -> None:
+    lane, records = lane_of(FakeChannel())
+    many = tuple(f"x{i}" for i in range(2 * MOST_IDS))
+    await deliver(lane, notes.note(alert("a"), ids=many))
+    assert [len(r.alert_ids) for r in records] == [MOST_IDS, MOST_IDS, 1]
+    assert len({r.event_id for r in records}) == 3
+    assert {i for r in records for i in r.alert_ids} == {"a", *many}
+
+
+async def test_a_digest_of_nothing_that_still_fires_is_recorded() -> None:
+    lane, records = lane_of(FakeChannel(lambda n, attempt: Delivered()))
+    lane._channel.deliver = yes  # type: ignore[method-assign]
+    await deliver(lane, notes.note(occasion="digest", ids=("a", "b")))
+    assert records[0].alert_ids == ["a", "b"]
+
+
+async def yes(notification: Notification) -> Outcome:
+    return Delivered()
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_an_attempt_begins_only_while_it_may(asynchronous: bool) -> None:
+    """Who no longer holds the lease sends nothing, and goes on when it is back."""
+    asked = 0
+
+    def gate() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 5
+
+    async def slow_gate() -> bool:
+        return gate()
+
+    channel = FakeChannel()
+    lane, records = lane_of(channel, may_deliver=slow_gate if asynchronous else gate)
+    await deliver(lane, note())
+    assert asked == 6
+    assert len(channel.tried) == 1
+    assert records.outcomes() == ["delivered"]
+
+
+async def test_a_gate_that_breaks_is_shut() -> None:
+    asked = 0
+
+    def gate() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise OSError("the broker is away")
+        return True
+
+    channel = FakeChannel()
+    lane, records = lane_of(channel, may_deliver=gate)
+    await deliver(lane, note())
+    assert records.outcomes() == ["delivered"]
+    assert len(channel.tried) == 1
+
+
+async def test_what_is_forgotten_is_neither_sent_nor_recorded() -> None:
+    channel = FakeChannel()
+    lane, records = lane_of(channel, may_deliver=lambda: False)
+    lane.offer(note())
+    running = asyncio.create_task(lane.run())
+    await lane.drain(5)
+    lane.forget()
+    await eventually(lambda: not lane.waiting)
+    running.cancel()
+    assert (channel.tried, records) == ([], [])

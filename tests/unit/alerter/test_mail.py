@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from services.alerter.delivery.mail import MOST_SHOWN, render
+from typing import Any, get_args
+
+import pytest
+
+from services.alerter.delivery.mail import IN_FULL, MOST_SHOWN, Exhibit, Mail, context_of, short_text
+from services.alerter.delivery.mail import render as write
+from services.alerter.evidence.port import Gathered, LogLine, Similar
 from services.alerter.notification.notification import Notification
-from shared.schemas.alert import Alert
+from services.alerter.rules.rule import Language
+from shared.schemas.alert import Alert, Occasion
+from tests.unit.alerter.notes import note
 from tests.unit.alerter.support import alert
 
 
-def note(*alerts: Alert, status: str = "firing", severity: str = "warning") -> Notification:
-    return Notification("email", status, alerts[0].rule, severity, alerts)
+def render(notification: Notification, language: Language, external_url: str | None, **more: Any) -> Mail:
+    return write(context_of(notification, language, external_url, **more))
 
 
 def test_what_where_since_when_how_much_and_what_to_do() -> None:
@@ -31,11 +39,10 @@ def test_the_text_reads_well() -> None:
         "  Metric: cpu.percent\n"
         "  Value: 97.5 % (limit 90.0 %)\n"
         "  Since: 2027-01-15 08:00:00 UTC (for 30 s)\n"
-        "\n"
-        "What to do: Look at it.\n"
+        "  What to do: Look at it.\n"
         "\n"
         "-- \n"
-        "Lapwing sends this because LAPWING_ALERTER__EMAIL_TO names this address."
+        "You are told as the receiver “ops” of this Lapwing."
     )
 
 
@@ -44,7 +51,7 @@ def test_without_an_address_there_is_no_link() -> None:
 
 
 def test_an_end_is_calm_and_says_how_long_it_was() -> None:
-    mail = render(note(alert("a", state="resolved"), status="resolved"), "en", None)
+    mail = render(note(resolved=(alert("a", state="resolved"),)), "en", None)
     assert mail.subject == "[Resolved] cpu_busy: web1"
     assert "Until: 2027-01-15 08:01:00 UTC (for 1 min)" in mail.text
     assert "Nothing needs to be done." in mail.text
@@ -62,7 +69,10 @@ def test_many_alerts_are_counted_not_listed() -> None:
     alerts = [alert(f"a{i}", host=f"web{i}") for i in range(MOST_SHOWN + 30)]
     mail = render(note(*alerts), "en", None)
     assert mail.subject == f"[Warning] cpu_busy: web0 and {MOST_SHOWN + 29} more"
-    assert mail.text.count("Value:") == MOST_SHOWN
+    assert mail.text.count("Value:") == IN_FULL
+    assert "- Warning: cpu_busy on web3, 2027-01-15 08:00:00 UTC (for 30 s)\n" in mail.text
+    assert mail.text.count("\n- Warning: cpu_busy on web") == MOST_SHOWN - IN_FULL
+    assert mail.html.count("<b>web") == MOST_SHOWN - IN_FULL
     assert "30 more alerts are not shown here." in mail.text
 
 
@@ -103,3 +113,103 @@ def test_evidence_of_an_anomaly() -> None:
     assert "Value: 3.2 (limit 1)" in text
     assert "    - cpu.percent 99.0 % (usually 3.0 % to 20.0 %)\n    - memory.percent 80.0 %" in text
     assert "python (pid 7)" in text
+
+
+def test_what_fires_and_what_is_over_are_told_apart_in_one_mail() -> None:
+    over = (alert("b", host="web2", state="resolved"), alert("c", host="web3", state="resolved"))
+    mail = render(note(alert("a"), resolved=over, occasion="changed"), "en", None)
+    assert mail.subject == "[Warning] cpu_busy: web1, 2 over"
+    assert "Something changed in this group" in mail.text
+    assert mail.text.index("Host: web1") < mail.text.index("No longer so:") < mail.text.index("Host: web2")
+    assert "Nothing needs to be done" not in mail.text
+    assert mail.html.index("No longer so") < mail.html.index("web3")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("occasion", get_args(Occasion))
+def test_every_occasion_is_said_in_words(occasion: Occasion, language: Language) -> None:
+    gone = (alert("a", state="resolved"),)
+    told = note(resolved=gone) if occasion == "resolved" else note(alert("a"), occasion=occasion, held_back=(12, 340))
+    mail = render(told, language, None)
+    assert "{" not in mail.text + mail.subject
+    if occasion == "digest":
+        assert "12" in mail.text
+        assert "340" in mail.text
+    plain = render(note(alert("a")), language, None)
+    assert (mail.text == plain.text) == (occasion == "first")
+
+
+@pytest.mark.parametrize(
+    ("occasion", "subject"),
+    [
+        ("repeat", "[Warning, still firing] cpu_busy: web1"),
+        ("worsened", "[Warning, worse] cpu_busy: web1"),
+        ("flapping", "[Warning, flapping] cpu_busy: web1"),
+        ("escalation", "[Warning, escalated] cpu_busy: web1"),
+        ("trial", "[Warning, test] cpu_busy: web1"),
+    ],
+)
+def test_the_subject_says_why_it_comes_again(occasion: Occasion, subject: str) -> None:
+    assert render(note(alert("a"), occasion=occasion), "en", None).subject == subject
+
+
+def test_a_digest_of_what_is_over_already_says_so() -> None:
+    mail = render(note(occasion="digest", held_back=(3, 9)), "en", None)
+    assert mail.subject == "[Resolved, digest] Nothing fires any more"
+    assert "3 messages about 9 alerts were held back" in mail.text
+
+
+def test_a_note_is_shown() -> None:
+    mail = render(note(alert("a"), note="ack by ann ran out\nBcc: x"), "en", None)
+    assert "ack by ann ran out Bcc: x" in mail.text
+    assert "ack by ann ran out Bcc: x" in mail.html
+
+
+def test_ten_megabytes_are_cut_aloud() -> None:
+    huge = "x" * 10_000_000
+    texts = {"title": huge, "advice": huge, "description": huge, "contributions": huge, "top_processes": huge}
+    mail = render(note(alert("a", annotations=texts, labels={"env": huge})), "en", "https://x.example")
+    assert len(mail.html) < 40_000
+    assert "[10000000 characters, cut]" in mail.text
+
+
+def test_the_same_advice_is_given_once() -> None:
+    mail = render(note(alert("a"), alert("b", host="web2")), "en", None)
+    assert mail.text.count("What to do: Look at it.") == 1
+
+
+def test_links_act_on_what_fires_and_are_not_there_for_what_is_over() -> None:
+    def link(action: str, a: Alert) -> str:
+        return f"https://x.example/a/{action}-{a.alert_id}"
+
+    fired = render(note(alert("a", anomaly_id="n")), "en", "https://x.example", link=link)
+    for part in (fired.text, fired.html):
+        assert all(f"https://x.example/a/{action}-a" in part for action in ("ack", "silence", "normal"))
+    assert "normal" not in render(note(alert("a")), "en", "https://x.example", link=link).text
+    over = render(note(resolved=(alert("a", state="resolved", anomaly_id="n"),)), "en", "https://x.example", link=link)
+    assert "/a/ack" not in over.text
+    assert "/a/normal-a" in over.text
+
+
+def test_what_was_gathered_is_shown() -> None:
+    gathered = Gathered(
+        metric="cpu.percent",
+        expected=(3.0, 20.0),
+        logs=(LogLine(1_800_000_010_000, "error", "nginx", "upstream <timed out>"),),
+        similar=Similar("z", 1_799_900_000_000, 1_799_900_720_000, 99.0),
+    )
+    mail = render(note(alert("a")), "en", None, exhibits={"a": Exhibit(gathered, b"png", "x@lapwing")})
+    assert "  cpu.percent: usually 3.0 % – 20.0 %\n" in mail.text
+    assert "08:00:10 error nginx: upstream <timed out>" in mail.text
+    assert "The last time: 2027-01-14 04:13:20 UTC, for 12 min (99.0 %)" in mail.text
+    assert 'src="cid:x@lapwing"' in mail.html
+    assert "upstream &lt;timed out&gt;" in mail.html
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_chat_gets_title_and_text(language: Language) -> None:
+    told = note(*(alert(f"a{i}", host=f"web{i}") for i in range(7)), resolved=(alert("b", state="resolved"),))
+    title, text = short_text(context_of(told, language, "https://x.example"))
+    assert "web0" in title
+    assert text.count("https://x.example/?host=h1&alert=a") == 5
+    assert "2" in text.splitlines()[-1]

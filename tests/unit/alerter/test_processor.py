@@ -1,4 +1,4 @@
-"""Recorded first, told afterwards, and nothing lost when the broker is away."""
+"""Recorded first, handed on afterwards, and nothing lost when the broker is away."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import pytest
 from services.alerter.evaluation.evaluator import Evaluator
 from services.alerter.evaluation.hearing import Hearing
 from services.alerter.evaluation.processor import Processor
-from services.alerter.history import read
-from services.alerter.notification.dispatch import Dispatcher
 from shared.bus.port import BusError, Message, Receipt
 from shared.runtime.clock import ManualClock
 from shared.schemas.alert import Alert
 from shared.schemas.anomaly import Anomaly, HostScore
 from shared.schemas.base import Event
 from shared.schemas.codec import encode, pack
-from shared.schemas.topics import ANOMALIES, METRICS, Topic
+from shared.schemas.control import Watched
+from shared.schemas.topics import ALERTS, ANOMALIES, CONTROL, METRICS, Topic
 from tests.unit.alerter.support import ANOMALY_RULE, DISK_RULE, SILENCE_RULE, disk, rules, sample
 from tests.unit.alerter.test_absence import FakeEnds
 
@@ -43,16 +42,17 @@ class FakeBus:
     async def stop(self) -> None: ...
 
     def alerts(self) -> list[Alert]:
-        return [e for topic, _, value in self.values for e in read(value) if isinstance(e, Alert)]
+        values = [value for topic, _, value in self.values if topic == ALERTS.name]
+        return [Alert.model_validate_json(line) for value in values for line in value.splitlines()]
 
 
 class Bench:
     def __init__(self, *texts: str) -> None:
         self.clock = ManualClock()
         self.bus = FakeBus()
-        self.dispatcher = Dispatcher(["webhook"])
+        self.recorded: list[Alert] = []
         self.evaluator = Evaluator(rules(*texts), silent_after_ms=60_000)
-        self.processor = Processor(self.evaluator, self.dispatcher, Hearing(FakeEnds()), self.bus, self.clock)
+        self.processor = Processor(self.evaluator, Hearing(FakeEnds()), self.bus, self.clock, self.recorded.extend)
         self._offset = 0
 
     def message(self, *events: Event | bytes, topic: Topic = METRICS, key: str = "h1") -> Message:
@@ -67,7 +67,10 @@ class Bench:
         ]
 
     def told(self) -> list[str]:
-        return [f"{a.host_id}:{n.status}" for n in self.dispatcher.take(self.clock.monotonic()) for a in n.alerts]
+        """Of what was recorded, since this was last asked."""
+        told = [f"{a.host_id}:{a.state}" for a in self.recorded]
+        self.recorded.clear()
+        return told
 
 
 async def test_a_transition_is_recorded_under_its_host_and_then_told() -> None:
@@ -75,7 +78,6 @@ async def test_a_transition_is_recorded_under_its_host_and_then_told() -> None:
     await bench.processor.handle(bench.full())
     assert [(topic, key) for topic, key, _ in bench.bus.values] == [("lapwing.alerts.v1", "h1")]
     assert bench.told() == ["h1:firing"]
-    assert bench.processor.changed.is_set()
 
 
 async def test_nobody_is_told_what_is_not_recorded() -> None:
@@ -133,7 +135,7 @@ async def test_a_storm_is_recorded_whole() -> None:
     bench = Bench(DISK_RULE)
     await bench.processor.handle(bench.full(*(f"h{i}" for i in range(3000))))
     assert len(bench.bus.alerts()) == 3000
-    assert len(bench.dispatcher.take(bench.clock.monotonic())) == 3
+    assert len(bench.told()) == 3000
 
 
 async def test_garbage_costs_only_itself() -> None:
@@ -188,3 +190,39 @@ async def test_our_own_events_are_no_reason_for_alerts() -> None:
     ours = [Message(topic, 0, 0, key.encode(), value, 0) for topic, key, value in bench.bus.values]
     await bench.processor.handle(ours)
     assert len(bench.bus.values) == before
+
+
+async def test_hosts_that_would_be_missed_are_written_down() -> None:
+    bench = Bench(DISK_RULE)
+    await bench.processor.handle(bench.full("h1", "h2", percent=1))
+    bench.bus.away = True
+    with pytest.raises(BusError):
+        await bench.processor.tick()
+    bench.bus.away = False
+    await bench.processor.tick()
+    await bench.processor.tick()
+    written = [(key, value) for topic, key, value in bench.bus.values if topic == CONTROL.name]
+    assert [key for key, _ in written] == ["watched:h1", "watched:h2"]
+    assert [Watched.model_validate_json(value).id for _, value in written] == ["h1", "h2"]
+
+
+async def test_a_host_that_is_forgotten_is_written_off() -> None:
+    bench = Bench(SILENCE_RULE)
+    await bench.processor.handle(bench.full(percent=1))
+    await bench.processor.tick()
+    bench.clock.advance(8 * 86_400)
+    await bench.processor.tick()
+    assert [(key, value) for topic, key, value in bench.bus.values if topic == CONTROL.name][1:] == [
+        ("watched:h1", b"")
+    ]
+
+
+async def test_other_rules_are_recorded_like_everything_else() -> None:
+    bench = Bench(DISK_RULE)
+    await bench.processor.handle(bench.full())
+    bench.bus.away = True
+    with pytest.raises(BusError):
+        await bench.processor.decide(lambda now_ms, _: bench.evaluator.adopt(rules(SILENCE_RULE), now_ms))
+    bench.bus.away = False
+    await bench.processor.tick()
+    assert [(a.state, a.reason) for a in bench.bus.alerts()][1:] == [("resolved", "its rule is gone")]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from services.alerter.rules.book import parse
 from services.alerter.rules.files import load_rules
-from services.alerter.rules.rule import RulesError, parse
+from services.alerter.rules.rule import RulesError
 from shared.alerting.matching import matches
 from shared.schemas.control import Matcher
 from tests.unit.alerter.support import rules
@@ -26,6 +27,7 @@ def one(*lines: str) -> str:
 
 def test_the_shipped_rules_watch_what_they_should() -> None:
     shipped = {r.name: r for r in load_rules(None)}
+    assert len(shipped) >= 15
     assert {r.metric for r in shipped.values() if r.metric} >= {
         "cpu.percent",
         "memory.percent",
@@ -33,7 +35,7 @@ def test_the_shipped_rules_watch_what_they_should() -> None:
         "disk.percent",
         "disk.inodes_percent",
     }
-    assert {r.condition for r in shipped.values()} == {"metric", "anomaly", "silent"}
+    assert {r.condition for r in shipped.values()} == {"metric", "forecast", "anomaly", "silent", "late"}
     cpu = shipped["cpu_busy"]
     assert (cpu.above, cpu.leave, cpu.for_, cpu.keep_firing_for) == (90, 75, 30_000, 15_000)
     for rule in shipped.values():
@@ -61,7 +63,7 @@ def test_silence_is_the_settings_or_the_rules_own(silent: str, ms: int) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "f.yaml:1: must be a mapping of `rules:`"),
+        ("", "f.yaml:1: must be a mapping of `rules:`, `patch:`, `shipped:`"),
         ("- a", "f.yaml:1: must be a mapping of `rules:`"),
         ("rules: [", "f.yaml:1: not YAML: expected the node content"),
         ("rules:\n  - name: a\n\ttitle: b", "f.yaml:3: not YAML: found character '\\t'"),
@@ -70,7 +72,29 @@ def test_silence_is_the_settings_or_the_rules_own(silent: str, ms: int) -> None:
         ("rules: 7", "f.yaml:1: rules: Input should be a valid list"),
         ("rules: []\nrulez: []", "f.yaml:2: rulez: unknown key"),
         ("rules:\n  - 5", "f.yaml:2: rule 1: Input should be"),
-        (one("metric: cpu.percnt", "above: 1"), "unknown metric `cpu.percnt`; did you mean `cpu.percent`?"),
+        (
+            one("metric: cpu.percnt", "above: 1"),
+            "f.yaml:4: rule `a`, metric: unknown metric `cpu.percnt`; did you mean `cpu.percent`?",
+        ),
+        (one("metric: host.score", "above: 1"), "f.yaml:4: rule `a`, metric: `host.score` is no reading of a host"),
+        (one("anomaly: {findings: [crash_lop]}"), "the detector finds no `crash_lop`; did you mean `crash_loop`?"),
+        (one("anomaly: {findings: [flapping], except_findings: [flapping]}"), "`flapping` is in `findings` and in"),
+        (
+            one("anomaly:", "  severity: info", "  scor: 2"),
+            "f.yaml:6: rule `a`, anomaly.scor: unknown key; did you mean",
+        ),
+        (one("forecast: {metric: disk.percent, reaches: 100}"), "f.yaml:4: rule `a`, forecast.within: Field required"),
+        (one("forecast: {metric: disk.percent, within: 6h}"), "exactly one of `reaches` and `falls_to`"),
+        (one("forecast: {metric: disk.percent, reaches: 1, within: 6h, over: 5s}"), "forecast.over: Input should be"),
+        (one("forecast: {metric: disk.percent, reaches: 1, within: 6h}", "above: 3"), "belong to a `metric`"),
+        (one("absent: {after: 5m}"), "f.yaml:4: rule `a`, absent.metric: Field required"),
+        (one("absent: {metric: gpu.load, after: 0}"), "absent.after: Input should be greater than or equal to 1000"),
+        (one("late: 0s"), "f.yaml:4: rule `a`, late: Input should be greater than or equal to 1000"),
+        (one("? [a]", ": b"), "f.yaml:4: not YAML: a key must be a word"),
+        (one("? {a: b}", ": b"), "f.yaml:4: not YAML: a key must be a word"),
+        (one("<<: &x {silent: true}", "*x : 1"), "not YAML: a key must be a word"),
+        (one("silent: !!python/object:os.system ls"), "f.yaml:4: not YAML: could not determine a constructor"),
+        (one("silent: true", "---", "rules: []"), "not YAML: "),
         (one("metric: cpu.percent"), "f.yaml:2: rule `a`: must have exactly one of `above` and `below`"),
         (one("metric: cpu.percent", "above: 1", "below: 0"), "must have exactly one of `above` and `below`"),
         (one("metric: cpu.percent", "above: 90", "leave: 95"), "`leave` must lie on the calm side"),
@@ -88,7 +112,11 @@ def test_silence_is_the_settings_or_the_rules_own(silent: str, ms: int) -> None:
         (one("metric: cpu.percent", "aboev: 9"), "f.yaml:5: rule `a`, aboev: unknown key; did you mean `above`?"),
         (one("metric: cpu.percent", "above: 9", "above: 8"), "f.yaml:6: not YAML: `above` is there twice"),
         (one("silent: true", "metric: cpu.percent"), "(it has metric and silent)"),
-        (one("silent: false"), "must have exactly one of `metric`, `anomaly`, `silent` (it has none)"),
+        (
+            one("silent: false"),
+            "f.yaml:2: rule `a`: must have exactly one condition of `metric`, `forecast`, `anomaly`",
+        ),
+        (one("silent: false"), "`absent`, `silent`, `late` (it has none)"),
         (one("silent: true", "above: 3"), "`above`, `below` and `leave` belong to a `metric`"),
         (one("silent: true", "match: ['x']"), 'f.yaml:5: rule `a`, match.0: must be written `name="value"`'),
         (one("silent: true", "match: ['x=~\"(\"']"), "`(` is not a regular expression"),
@@ -111,7 +139,7 @@ def test_a_mistake_is_named_with_its_line(text: str, expected: str) -> None:
 def test_every_mistake_is_told_at_once_in_order() -> None:
     text = "rules:\n" + "".join(f"  - name: r{i}\n    title: t\n    metric: nope\n" for i in range(15))
     lines = refusal(text).splitlines()
-    assert [line.split(":")[1] for line in lines[:3]] == ["2", "5", "8"]
+    assert [line.split(":")[1] for line in lines[:3]] == ["4", "7", "10"]
     assert len(lines) == 11
     assert lines[-1] == "and 5 more"
 
@@ -127,7 +155,8 @@ def test_a_directory_is_one_rule_set(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_text(one("silent: true").replace("name: a", "name: b"))
     (tmp_path / "a.yaml").write_text(one("silent: true"))
     (tmp_path / "notes.txt").write_text("not a rule")
-    assert [r.name for r in load_rules(tmp_path)] == ["a", "b"]
+    (tmp_path / ".#a.yaml").symlink_to("of an editor, leads nowhere")
+    assert [r.name for r in load_rules(tmp_path) if r not in load_rules(None)] == ["a", "b"]
     (tmp_path / "c.yaml").write_text(one("silent: true"))
     with pytest.raises(RulesError, match=r"c\.yaml:2: a second rule named `a`"):
         load_rules(tmp_path)

@@ -1,35 +1,74 @@
-"""Any life of a host, with restarts anywhere: nothing lost, nobody told twice, an end follows every beginning."""
+"""Any life of a few hosts, with restarts, other rules and other alerters anywhere: nothing is lost or ended twice."""
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Iterable
 
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.alerter.evaluation.evaluator import STALE_MS, Evaluator
-from services.alerter.history import Past, read
-from services.alerter.notification.dispatch import Dispatcher
 from shared.runtime.clock import ManualClock
-from shared.schemas.alert import Alert, Delivery
-from shared.schemas.codec import encode
+from shared.schemas.alert import Alert
 from shared.schemas.sample import Cpu
-from tests.unit.alerter.support import CPU_RULE, rules, sample
+from tests.unit.alerter.support import CPU_RULE, DISK_RULE, rules, sample
 
 FOR_MS, KEEP_MS, ENTER, LEAVE = 30_000, 15_000, 90, 75
 RULES = rules(CPU_RULE)
-RECEIVERS = ("webhook", "email")
 
-VALUES = st.sampled_from([0.0, 50.0, 74.9, 75.0, 80.0, 90.0, 90.1, 100.0])
+VALUES = st.sampled_from([0.0, 50.0, 74.9, 75.0, 80.0, 90.0, 90.1, 95.0, 100.0])
 PAUSES = st.sampled_from([1.0, 1.0, 1.0, 5.0, 14.0, 15.0, 29.0, 30.0, 31.0, 120.0, 400.0])
 LEGAL = {
     ("inactive", "pending"),
+    ("inactive", "firing"),
     ("pending", "firing"),
     ("pending", "inactive"),
+    ("firing", "firing"),
     ("firing", "resolved"),
 }
+
+
+class Topic:
+    """Alerts as everybody folds them."""
+
+    def __init__(self) -> None:
+        self.alerts: list[Alert] = []
+        self.newest: dict[str, Alert] = {}
+
+    def add(self, alerts: Iterable[Alert]) -> None:
+        for alert in alerts:
+            self.alerts.append(alert)
+            if alert.alert_id not in self.newest or alert.ts >= self.newest[alert.alert_id].ts:
+                self.newest[alert.alert_id] = alert
+
+    def known(self, host_id: str) -> list[Alert]:
+        return [a for a in self.newest.values() if a.host_id == host_id]
+
+    def open(self) -> list[Alert]:
+        return [a for a in self.newest.values() if a.state in ("pending", "firing")]
+
+    def lives(self) -> list[list[Alert]]:
+        found: dict[str, list[Alert]] = defaultdict(list)
+        for a in self.alerts:
+            found[a.alert_id].append(a)
+        return list(found.values())
+
+
+def check(topic: Topic) -> None:
+    """What holds for any topic, whoever wrote it."""
+    lives = topic.lives()
+    for life in lives:
+        assert all((a.previous_state, a.state) in LEGAL for a in life)
+        assert all(b.previous_state == a.state and b.ts > a.ts for a, b in itertools.pairwise(life))
+        assert all(b.reason == "got worse" for a, b in itertools.pairwise(life) if a.state == b.state)
+        assert len({a.started_at for a in life}) == 1
+        assert len({a.event_id for a in life}) == len(life)
+        assert sum(a.state in ("resolved", "inactive") for a in life) <= 1
+    still = [(life[-1].host_id, life[-1].rule) for life in lives if life[-1].state in ("pending", "firing")]
+    assert len(still) == len(set(still))
 
 
 class OneHost(RuleBasedStateMachine):
@@ -37,31 +76,22 @@ class OneHost(RuleBasedStateMachine):
     def begin(self) -> None:
         self.clock = ManualClock()
         self.accepted: list[tuple[int, float]] = []
-        self.topic: list[bytes] = []
-        self.alerts: list[Alert] = []
-        self.said: list[tuple[str, str, str]] = []
-        self.untold: set[str] = set()
+        self.topic = Topic()
         self.restarted_at = 0
         self._start()
 
+    @property
+    def alerts(self) -> list[Alert]:
+        return self.topic.alerts
+
     def _start(self) -> None:
-        past = Past()
-        for value in self.topic:
-            for event in read(value):
-                past.add(event)
-        self.evaluator = Evaluator(RULES, silent_after_ms=60_000)
-        self.dispatcher = Dispatcher(RECEIVERS)
-        known = [*past.open(), *past.ended_lately()]
-        ended = self.evaluator.restore(known, self.clock.now_ms(), self.clock.monotonic())
-        assert not ended
-        self.dispatcher.restore(past, self.clock.monotonic())
+        self.evaluator = Evaluator(RULES, silent_after_ms=60_000, known=self.topic.known)
+        known = list(self.topic.newest.values())
+        assert not self.evaluator.restore(known, self.clock.now_ms(), self.clock.monotonic())
 
     def _send(self, ts: int, percent: float) -> None:
         event = sample("h1", ts, cpu=Cpu(count=1, percent=percent))
-        alerts = self.evaluator.sample(event, self.clock.now_ms(), self.clock.monotonic())
-        self.alerts += alerts
-        self.topic += [encode(a) for a in alerts]
-        self.dispatcher.offer(alerts, self.clock.monotonic())
+        self.topic.add(self.evaluator.sample(event, self.clock.now_ms(), self.clock.monotonic()))
 
     @rule(percent=VALUES, pause=PAUSES, times=st.integers(1, 4))
     def samples(self, percent: float, pause: float, times: int) -> None:
@@ -83,35 +113,9 @@ class OneHost(RuleBasedStateMachine):
         said = self.evaluator.tick(self.clock.now_ms(), self.clock.monotonic())
         assert said == []  # one rule, its metric in every sample: time alone decides nothing
 
-    @rule(settled=st.sampled_from(["delivered", "delivered", "permanent_failure", "gave_up"]))
-    def deliver(self, settled: str) -> None:
-        for notification in self.dispatcher.take(self.clock.monotonic()):
-            for a in notification.alerts:
-                self.said.append((notification.receiver, a.alert_id, notification.status))
-            self.topic.append(
-                encode(
-                    Delivery(
-                        event_id=f"{notification.id}:{len(self.topic)}",
-                        ts=self.clock.now_ms(),
-                        notification_id=notification.id,
-                        host_id="h1",
-                        receiver=notification.receiver,
-                        channel=notification.receiver,
-                        status=notification.status,
-                        alert_ids=notification.alert_ids,
-                        attempt=1,
-                        outcome=settled,
-                    )
-                )
-            )
-
     @rule(again=st.integers(0, 200))
     def restart(self, again: int) -> None:
         """Killed and started again; the broker gives the last samples once more."""
-        told = set(self.said)
-        over = {a.alert_id for a in self.alerts if a.state == "resolved"}
-        # What fired and ended before anybody could be told of it goes untold when the alerter is killed then.
-        self.untold |= {i for i in over if not any((r, i, "firing") in told for r in RECEIVERS)}
         self._start()
         self.restarted_at = self.clock.now_ms()
         for ts, percent in self.accepted[len(self.accepted) - again :]:
@@ -119,19 +123,13 @@ class OneHost(RuleBasedStateMachine):
 
     @invariant()
     def transitions_are_legal(self) -> None:
-        lives: dict[str, list[Alert]] = defaultdict(list)
-        for a in getattr(self, "alerts", []):
-            lives[a.alert_id].append(a)
-        for life in lives.values():
-            assert all((a.previous_state, a.state) in LEGAL for a in life)
-            assert all(b.previous_state == a.state and b.ts > a.ts for a, b in itertools.pairwise(life))
-            assert len({a.started_at for a in life}) == 1
-        assert sum(1 for life in lives.values() if life[-1].state in ("pending", "firing")) <= 1
+        if hasattr(self, "topic"):
+            check(self.topic)
 
     @invariant()
     def nothing_fires_or_ends_too_early(self) -> None:
-        for a in getattr(self, "alerts", []):
-            if a.state == "firing":
+        for a in self.alerts if hasattr(self, "topic") else ():
+            if a.state == "firing" and a.previous_state == "pending":
                 values = [v for ts, v in self.accepted if a.started_at <= ts <= a.ts]
                 assert a.ts - a.started_at >= FOR_MS
                 assert min(values) >= LEAVE
@@ -166,36 +164,144 @@ class OneHost(RuleBasedStateMachine):
             later = ts
         return False
 
-    @invariant()
-    def nobody_is_told_twice_and_ends_follow_beginnings(self) -> None:
-        said = getattr(self, "said", [])
-        assert all(count == 1 for count in Counter(said).values())
-        for index, (receiver, alert_id, status) in enumerate(said):
-            if status == "resolved":
-                assert (receiver, alert_id, "firing") in said[:index]
-
     def teardown(self) -> None:
-        """Calm comes, messages go out, and then everybody knows everything."""
+        """Calm comes, and then everything is over."""
         if not hasattr(self, "clock"):
             return
         for _ in range(40):
             self.samples(0.0, 1.0, 1)
-            self.deliver("delivered")
-        self.clock.advance(60)
-        self.deliver("delivered")
-        fired = {a.alert_id for a in self.alerts if a.state == "firing"}
-        ended = {a.alert_id for a in self.alerts if a.state == "resolved"}
-        assert fired == ended
-        told = set(self.said)
-        for alert_id in fired:
-            for receiver in RECEIVERS:
-                assert (receiver, alert_id, "firing") in told or alert_id in self.untold
-                assert ((receiver, alert_id, "firing") in told) == ((receiver, alert_id, "resolved") in told)
+        assert self.topic.open() == []
+        assert self.evaluator.open == 0
 
 
 TestOneHost = OneHost.TestCase
 TestOneHost.settings = settings(
     max_examples=200,
+    stateful_step_count=40,
+    deadline=None,
+    phases=[p for p in Phase if p is not Phase.explain],
+)
+
+HOSTS = ("h1", "h2", "h3")
+ALERTERS = ("a", "b")
+OTHER_RULES = {
+    "as it was": RULES,
+    "a lower threshold": rules(CPU_RULE.replace("above: 90", "above: 80")),
+    "at once": rules(CPU_RULE.replace("for: 30s", "for: 0s")),
+    "not for h2": rules(CPU_RULE + "    match: ['host_id!=\"h2\"']\n"),
+    "gone": rules(DISK_RULE),
+    "upside down": rules(CPU_RULE.replace("above: 90", "below: 10").replace("leave: 75", "leave: 25")),
+}
+
+
+class Alerters(RuleBasedStateMachine):
+    """Two of them share the hosts, by partitions that come and go, with rules that change under them."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.clock = ManualClock()
+        self.topic = Topic()
+        self.owner = dict.fromkeys(HOSTS, "a")
+        self.sent: dict[str, list[tuple[int, float]]] = {h: [] for h in HOSTS}
+        self.rules = RULES
+        self.alerters = {name: self._alerter(name) for name in ALERTERS}
+
+    def _alerter(self, name: str) -> Evaluator:
+        return Evaluator(
+            self.rules,
+            silent_after_ms=60_000,
+            name=name,
+            known=self.topic.known,
+            ours=lambda host_id: self.owner[host_id] == name,
+        )
+
+    def _now(self) -> tuple[int, float]:
+        return self.clock.now_ms(), self.clock.monotonic()
+
+    def _send(self, host_id: str, ts: int, percent: float) -> None:
+        event = sample(host_id, ts, cpu=Cpu(count=1, percent=percent))
+        self.topic.add(self.alerters[self.owner[host_id]].sample(event, *self._now()))
+
+    @rule(host_id=st.sampled_from(HOSTS), percent=VALUES, pause=PAUSES, times=st.integers(1, 4))
+    def samples(self, host_id: str, percent: float, pause: float, times: int) -> None:
+        for _ in range(times):
+            self.clock.advance(pause)
+            self.sent[host_id].append((self.clock.now_ms(), percent))
+            self._send(host_id, self.clock.now_ms(), percent)
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 30.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        for alerter in self.alerters.values():
+            self.topic.add(alerter.tick(*self._now()))
+
+    @rule(what=st.sampled_from(sorted(OTHER_RULES)))
+    def rules_change(self, what: str) -> None:
+        self.rules = OTHER_RULES[what]
+        for alerter in self.alerters.values():
+            self.topic.add(alerter.adopt(self.rules, self.clock.now_ms()))
+
+    @rule(host_ids=st.sets(st.sampled_from(HOSTS), min_size=1), again=st.integers(0, 50), eager=st.booleans())
+    def partitions_move(self, host_ids: set[str], again: int, eager: bool) -> None:
+        """What was read and not acknowledged is read again by the next."""
+        for host_id in host_ids:
+            self.owner[host_id] = "b" if self.owner[host_id] == "a" else "a"
+        for alerter in self.alerters.values():
+            self.topic.add(alerter.reassigned(*self._now()))
+            if eager:
+                self.topic.add(alerter.restore(list(self.topic.newest.values()), *self._now()))
+        self._read_again(host_ids, again)
+
+    @rule(name=st.sampled_from(ALERTERS), again=st.integers(0, 50))
+    def one_is_killed(self, name: str, again: int) -> None:
+        self.alerters[name] = self._alerter(name)
+        # A rule that went while nobody had its host ends what it said of it now.
+        ends = self.alerters[name].restore(list(self.topic.newest.values()), *self._now())
+        assert all(a.state in ("inactive", "resolved") for a in ends)
+        self.topic.add(ends)
+        self._read_again([h for h in HOSTS if self.owner[h] == name], again)
+
+    def _read_again(self, host_ids: Iterable[str], again: int) -> None:
+        before = len(self.topic.alerts)
+        for host_id in sorted(host_ids):
+            for ts, percent in self.sent[host_id][-again:] if again else ():
+                self._send(host_id, ts, percent)
+        # Of what was read before, no alert begins and ends again.
+        ids = [a.event_id for a in self.topic.alerts]
+        assert len(set(ids)) == len(ids), self.topic.alerts[before:]
+
+    @invariant()
+    def transitions_are_legal(self) -> None:
+        if hasattr(self, "topic"):
+            check(self.topic)
+
+    @invariant()
+    def nothing_that_is_open_is_lost(self) -> None:
+        """An alert is open here when it is on the topic, or will be as soon as its host speaks."""
+        if not hasattr(self, "topic"):
+            return
+        on_topic = {a.alert_id for a in self.topic.open()}
+        held = [a.alert_id for e in self.alerters.values() for h in e._hosts.values() for a in h.told.values()]
+        assert len(held) == len(set(held)) == sum(e.open for e in self.alerters.values())
+        assert set(held) <= on_topic
+        here = {(name, host_id) for name, e in self.alerters.items() for host_id in e._hosts}
+        assert {a.alert_id for a in self.topic.open() if (self.owner[a.host_id], a.host_id) in here} == set(held)
+
+    def teardown(self) -> None:
+        """Under the rules there are now, calm comes, and then everything is over."""
+        if not hasattr(self, "clock"):
+            return
+        for _ in range(40):
+            for host_id in HOSTS:
+                self.samples(host_id, 50.0, 0.5, 1)
+            self.time_passes(0.0)
+        assert self.topic.open() == []
+        assert [e.open for e in self.alerters.values()] == [0, 0]
+
+
+TestAlerters = Alerters.TestCase
+TestAlerters.settings = settings(
+    max_examples=100,
     stateful_step_count=40,
     deadline=None,
     phases=[p for p in Phase if p is not Phase.explain],

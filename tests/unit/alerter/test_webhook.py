@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +17,16 @@ from typing import Any
 import pytest
 
 from services.alerter.delivery.channels.port import Delivered, Failed, Outcome
-from services.alerter.delivery.channels.webhook import Webhook, body, where
+from services.alerter.delivery.channels.webhook import Webhook, where
 from services.alerter.delivery.lane import Lane
+from services.alerter.delivery.webhook_body import MOST_ALERTS, body
 from services.alerter.notification.notification import Notification
 from shared.runtime.clock import ManualClock, SystemClock
+from shared.runtime.settings import SettingsError
 from shared.schemas.alert import Delivery
 from tests.support.receivers import webhook_receiver
 from tests.support.waiting import eventually
+from tests.unit.alerter import notes
 from tests.unit.alerter.support import alert
 
 EXTERNAL = "https://lapwing.example.org"
@@ -29,7 +34,7 @@ EXTERNAL = "https://lapwing.example.org"
 
 def note(*hosts: str, status: str = "firing") -> Notification:
     alerts = tuple(alert(f"a-{h}", host=h, host_id=f"id-{h}", state=status) for h in hosts or ("web1",))
-    return Notification("webhook", status, "cpu_busy", "warning", alerts)
+    return notes.note(*alerts) if status == "firing" else notes.note(resolved=alerts)
 
 
 async def post(url: str, notification: Notification | None = None, *, timeout: float = 5) -> Outcome:
@@ -80,7 +85,7 @@ def test_the_body_is_alertmanagers_version_4() -> None:
         "groupKey": '{}:{alertname="cpu_busy"}',
         "truncatedAlerts": 0,
         "status": "firing",
-        "receiver": "webhook",
+        "receiver": "ops",
         "groupLabels": {"alertname": "cpu_busy"},
         "commonLabels": {
             "alertname": "cpu_busy",
@@ -265,3 +270,120 @@ async def test_twice_busy_then_yes_is_one_message() -> None:
         await channel.close()
     assert len(hooks.bodies) == 1
     assert [r.outcome for r in records] == ["temporary_failure", "temporary_failure", "delivered"]
+
+
+def test_more_alerts_than_a_body_holds_are_counted() -> None:
+    firing = tuple(alert(f"a{i}") for i in range(MOST_ALERTS - 1))
+    resolved = tuple(alert(f"b{i}", state="resolved") for i in range(11))
+    sent = body(notes.note(*firing, resolved=resolved), EXTERNAL)
+    assert (len(sent["alerts"]), sent["truncatedAlerts"]) == (MOST_ALERTS, 10)
+    assert [a["status"] for a in sent["alerts"][-2:]] == ["firing", "resolved"]
+
+
+def test_ten_megabytes_are_cut_aloud_here_too() -> None:
+    sent = body(notes.note(alert("a", annotations={"description": "x" * 10_000_000})), EXTERNAL)
+    text = sent["alerts"][0]["annotations"]["description"]
+    assert len(text) == 8192
+    assert text.endswith("… [10000000 characters, cut]")
+
+
+def test_a_digest_of_nothing_has_a_body_too() -> None:
+    sent = body(notes.note(occasion="digest"), EXTERNAL)
+    assert (sent["status"], sent["alerts"], sent["commonLabels"]) == ("resolved", [], {})
+
+
+class Seen:
+    """A server that keeps what it was sent."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.requests: list[tuple[dict[str, str], bytes]] = []
+        self.status = status
+        self.url = ""
+
+
+@contextmanager
+def seen(status: int = 200) -> Iterator[Seen]:
+    kept = Seen(status)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            kept.requests.append((dict(self.headers.items()), body))
+            self.send_response(kept.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=httpd.serve_forever, args=(0.02,), daemon=True).start()
+    kept.url = f"http://127.0.0.1:{httpd.server_address[1]}/hook"
+    try:
+        yield kept
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+
+
+async def deliver(channel: Webhook, notification: Notification | None = None) -> Outcome:
+    try:
+        return await channel.deliver(notification or note())
+    finally:
+        await channel.close()
+
+
+async def test_it_is_signed_with_the_time_it_was_sent() -> None:
+    clock = ManualClock()
+    with seen() as receiver:
+        channel = Webhook(receiver.url, external_url=EXTERNAL, timeout=5, secret=lambda: "s3cret", clock=clock)
+        await deliver(channel)
+    ((headers, sent),) = receiver.requests
+    at = clock.now_ms() // 1000
+    expected = hmac.new(b"s3cret", f"{at}.".encode() + sent, hashlib.sha256).hexdigest()
+    assert headers["X-Lapwing-Signature"] == f"t={at},v1={expected}"
+    assert headers["X-Lapwing-Notification"] == note().id
+    assert headers["X-Lapwing-Occasion"] == "first"
+
+
+async def test_headers_of_ones_own() -> None:
+    with seen() as receiver:
+        await deliver(
+            Webhook(
+                receiver.url,
+                external_url=EXTERNAL,
+                timeout=5,
+                headers={"Authorization": "Bearer x", "Content-Type": "text/plain", "User-Agent": "us"},
+            )
+        )
+    ((headers, _),) = receiver.requests
+    assert (headers["Authorization"], headers["Content-Type"], headers["User-Agent"]) == (
+        "Bearer x",
+        "text/plain",
+        "us",
+    )
+
+
+async def test_a_body_of_ones_own() -> None:
+    template = '{"text": {{ (commonLabels.alertname ~ " " ~ occasion)|tojson }}, "n": {{ alerts|length }}}'
+    with seen() as receiver:
+        assert await deliver(Webhook(receiver.url, external_url=EXTERNAL, timeout=5, template=template)) == Delivered(
+            "HTTP 200"
+        )
+    assert json.loads(receiver.requests[0][1]) == {"text": "cpu_busy first", "n": 1}
+
+
+@pytest.mark.parametrize("status", [200, 400])
+async def test_a_body_of_ones_own_that_fails_is_ours_and_is_said(status: int) -> None:
+    with seen(status) as receiver:
+        outcome = await deliver(Webhook(receiver.url, external_url=EXTERNAL, timeout=5, template="{{ nothing.here }}"))
+    assert json.loads(receiver.requests[0][1])["version"] == "4"
+    said = outcome.detail if isinstance(outcome, Delivered) else outcome.reason
+    assert said == f"HTTP {status}; the body is ours, its template failed: 'nothing' is undefined"
+
+
+async def test_a_secret_that_is_gone_is_temporary_and_named() -> None:
+    def gone() -> str:
+        raise SettingsError("receiver `ops`, webhook: cannot read '/x': No such file or directory")
+
+    outcome = await deliver(Webhook("http://127.0.0.1:1/", external_url=EXTERNAL, timeout=5, secret=gone))
+    assert outcome == Failed("receiver `ops`, webhook: cannot read '/x': No such file or directory")

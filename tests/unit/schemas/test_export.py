@@ -27,7 +27,9 @@ def test_the_settings_page_names_every_setting_and_which_are_secrets() -> None:
     for variable, _, _ in describe():
         assert f"| `{variable}`" in page
         assert (
-            (f"| `{variable}` or `…_FILE` |" in page) == is_secret(variable) == variable.endswith(("PASSWORD", "TOKEN"))
+            (f"| `{variable}` or `…_FILE` |" in page)
+            == is_secret(variable)
+            == variable.endswith(("PASSWORD", "TOKEN", "SECRET"))
         )
 
 

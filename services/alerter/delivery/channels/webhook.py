@@ -1,22 +1,32 @@
-"""Webhook: an HTTP POST of Alertmanager's version 4 body, so that whatever understands Alertmanager understands us."""
+"""Webhook: an HTTP POST of Alertmanager's version 4 body, or of a template's, signed where there is a secret."""
 
 from __future__ import annotations
 
 import email.utils
+import hashlib
+import hmac
 import json
+import logging
 import time
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 import httpx
 
-from services.alerter.delivery.channels.port import Delivered, Failed, Outcome
+from services.alerter.delivery.channels.port import Delivered, Failed, Outcome, with_remarks
+from services.alerter.delivery.guard import Forbidden
+from services.alerter.delivery.sandbox import Sandbox, TemplateFault
+from services.alerter.delivery.webhook_body import body
 from services.alerter.notification.notification import Notification
-from shared.schemas.alert import Alert
+from shared.runtime.clock import Clock, SystemClock
+from shared.runtime.settings import SettingsError
 
-NEVER = "0001-01-01T00:00:00Z"
-"""Go's zero time: ``endsAt`` while the alert fires."""
+log = logging.getLogger(__name__)
+
+SIGNATURE = "X-Lapwing-Signature"
+
+Given = Callable[[], str]
+"""A URL or a secret; read anew for each attempt where it is in a file. Raises ``SettingsError``."""
 
 _AGAIN = frozenset({408, 425, 429})
 _LONGEST_WAIT_S = 3600.0
@@ -24,46 +34,91 @@ _DETAIL_BYTES = 300
 
 
 class Webhook:
-    name = "webhook"
-
-    def __init__(self, url: str, *, external_url: str, timeout: float) -> None:
-        """``timeout``: seconds each step (connecting, sending, waiting for bytes) may take."""
-        self._url = url
+    def __init__(
+        self,
+        url: str | Given,
+        *,
+        external_url: str,
+        timeout: float,
+        name: str = "webhook",
+        secret: Given | None = None,
+        headers: Mapping[str, str] | None = None,
+        template: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """``timeout``: seconds each step (connecting, sending, waiting for bytes) may take. ``transport``: a
+        ``Guarded`` one for a URL from a stranger.
+        """
+        self.name = name
+        self._url: Given = (lambda: url) if isinstance(url, str) else url
+        self._secret = secret
+        self._template = template
         self._external_url = external_url
+        self._clock = clock or SystemClock()
+        self._sandbox = Sandbox()
         self._client = httpx.AsyncClient(
             timeout=timeout,
+            transport=transport,
+            trust_env=transport is None,
             follow_redirects=False,
-            headers={"User-Agent": "Lapwing", "Content-Type": "application/json"},
+            headers={"User-Agent": "Lapwing", "Content-Type": "application/json", **(headers or {})},
         )
 
-    async def deliver(self, notification: Notification) -> Outcome:
-        content = json.dumps(body(notification, self._external_url), ensure_ascii=False).encode()
+    @property
+    def target(self) -> str:
         try:
-            async with self._client.stream("POST", self._url, content=content) as answer:
+            return where(self._url())
+        except SettingsError as error:
+            return f"({error})"
+
+    async def deliver(self, notification: Notification) -> Outcome:
+        try:
+            url = self._url()
+            secret = self._secret() if self._secret else None
+        except SettingsError as error:
+            return Failed(str(error))
+        content, remark = await self._content(notification)
+        headers = {"X-Lapwing-Notification": notification.id, "X-Lapwing-Occasion": notification.occasion}
+        if secret:
+            headers[SIGNATURE] = signature(secret, content, self._clock.now_ms() // 1000)
+        return with_remarks(await self._post(url, content, headers), remark)
+
+    async def close(self) -> None:
+        await self._sandbox.close()
+        await self._client.aclose()
+
+    async def _post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Outcome:
+        try:
+            async with self._client.stream("POST", url, content=content, headers=headers) as answer:
                 return await _verdict(answer)
+        except Forbidden as error:
+            return Failed(str(error), permanent=True)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             return Failed(f"the URL cannot be used: {error}", permanent=True)
         except httpx.HTTPError as error:
-            return Failed(f"{where(self._url)} cannot be reached: {_words(error)}")
+            return Failed(f"{where(url)} cannot be reached: {words(error)}")
 
-    async def close(self) -> None:
-        await self._client.aclose()
+    async def _content(self, notification: Notification) -> tuple[bytes, str]:
+        """What is posted, and what is to be said of it."""
+        ours = body(notification, self._external_url)
+        if self._template is not None:
+            try:
+                text = await self._sandbox.render(
+                    self._template, {**ours, "occasion": notification.occasion, "note": notification.note}
+                )
+            except TemplateFault as fault:
+                remark = f"the body is ours, its template failed: {fault}"
+                log.warning(remark, extra={"receiver": notification.receiver, "channel": self.name})
+                return _json(ours), remark
+            return text.encode("utf-8", "replace"), ""
+        return _json(ours), ""
 
 
-def body(notification: Notification, external_url: str) -> dict[str, Any]:
-    alerts = [_alert(a, external_url) for a in notification.alerts]
-    return {
-        "version": "4",
-        "groupKey": notification.group_key,
-        "truncatedAlerts": 0,
-        "status": notification.status,
-        "receiver": notification.receiver,
-        "groupLabels": {"alertname": notification.rule},
-        "commonLabels": _common([a["labels"] for a in alerts]),
-        "commonAnnotations": _common([a["annotations"] for a in alerts]),
-        "externalURL": external_url,
-        "alerts": alerts,
-    }
+def signature(secret: str, content: bytes, at: int) -> str:
+    """``t=<unix seconds>,v1=<hex of HMAC-SHA256 over "<t>.<body>">``: who checks ``t`` too cannot be sent it again."""
+    mac = hmac.new(secret.encode(), f"{at}.".encode() + content, hashlib.sha256)
+    return f"t={at},v1={mac.hexdigest()}"
 
 
 def where(url: str) -> str:
@@ -72,27 +127,14 @@ def where(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def _alert(alert: Alert, external_url: str) -> dict[str, Any]:
-    ended = alert.state == "resolved"
-    query = urlencode({"host": alert.host_id, "alert": alert.alert_id})
-    return {
-        "status": "resolved" if ended else "firing",
-        "labels": alert.labels,
-        "annotations": alert.annotations,
-        "startsAt": _instant(alert.started_at),
-        "endsAt": _instant(alert.ended_at or alert.ts) if ended else NEVER,
-        "generatorURL": f"{external_url}/?{query}",
-        "fingerprint": alert.fingerprint[:16],
-    }
+def words(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    return str(error) or type(error).__name__
 
 
-def _common(maps: list[dict[str, str]]) -> dict[str, str]:
-    first, *others = maps
-    return {k: v for k, v in first.items() if all(other.get(k) == v for other in others)}
-
-
-def _instant(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _json(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
 
 
 async def _verdict(answer: httpx.Response) -> Outcome:
@@ -129,9 +171,3 @@ def _retry_after(value: str | None) -> float | None:
     except ValueError:
         return None
     return min(max(0.0, at.timestamp() - time.time()), _LONGEST_WAIT_S)
-
-
-def _words(error: httpx.HTTPError) -> str:
-    if isinstance(error, httpx.TimeoutException):
-        return "no answer in time"
-    return str(error) or type(error).__name__

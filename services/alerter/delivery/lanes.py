@@ -1,0 +1,177 @@
+"""The lanes of all receivers; receivers may come, change and go while messages wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from services.alerter.delivery.channels.port import Channel
+from services.alerter.delivery.lane import Gate, Lane, Record, Wait, records
+from services.alerter.notification.notification import Notification
+from services.alerter.routing.receiver import Receiver
+from shared.runtime.clock import Clock
+from shared.runtime.settings import SettingsError
+
+log = logging.getLogger(__name__)
+
+Build = Callable[[Receiver], list[Channel]]
+"""Raises ``SettingsError`` where the receiver cannot work."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    receiver: Receiver
+    lanes: dict[str, Lane]
+
+
+class Lanes:
+    def __init__(
+        self,
+        build: Build,
+        record: Record,
+        clock: Clock,
+        *,
+        max_attempts: int,
+        timeout: float,
+        may_deliver: Gate | None = None,
+        wait: Wait | None = None,
+    ) -> None:
+        """As a ``Lane``'s, for all of them."""
+        self._build = build
+        self._record = record
+        self._clock = clock
+        self._max_attempts = max_attempts
+        self._timeout = timeout
+        self._may_deliver = may_deliver
+        self._wait = wait
+        self._entries: dict[str, _Entry] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._failed = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    def set(self, receivers: Iterable[Receiver]) -> dict[str, str]:
+        """These and no others, from now on; never waits. Receiver -> why it cannot work as it is written.
+
+        One that did not change keeps its lanes. One that changed goes on with what waited for it; one that cannot work
+        stays as it was. One that is gone finishes the attempt under way, and what still waits for it is given up aloud.
+        """
+        problems: dict[str, str] = {}
+        before, self._entries = self._entries, {}
+        for receiver in receivers:
+            known = before.pop(receiver.name, None)
+            if known and known.receiver == receiver:
+                self._entries[receiver.name] = known
+                continue
+            try:
+                channels = self._build(receiver)
+            except SettingsError as error:
+                problems[receiver.name] = str(error)
+                if known:
+                    self._entries[receiver.name] = known
+                continue
+            self._entries[receiver.name] = self._open(receiver, channels, known.lanes if known else {})
+        for gone in before.values():
+            self._bury(gone.lanes.values())
+        return problems
+
+    def offer(self, notification: Notification) -> None:
+        """To every channel of its receiver; never waits."""
+        entry = self._entries.get(notification.receiver)
+        if entry is None:
+            log.error("a notification has no receiver", extra={"receiver": notification.receiver})
+            why = f"there is no receiver `{notification.receiver}`, or it cannot work as it is written"
+            for delivery in records(notification, "none", 0, "gave_up", why, None, self._clock.now_ms()):
+                self._record(delivery)
+            return
+        for lane in entry.lanes.values():
+            lane.offer(notification)
+
+    def failing(self) -> dict[str, str]:
+        """``receiver channel`` -> why its last attempt failed."""
+        found = {f"{n} {lane.channel}": lane.failing for n, e in self._entries.items() for lane in e.lanes.values()}
+        return {name: why for name, why in found.items() if why is not None}
+
+    @property
+    def waiting(self) -> int:
+        return sum(lane.waiting for entry in self._entries.values() for lane in entry.lanes.values())
+
+    def forget(self) -> None:
+        """What waits is somebody else's to deliver."""
+        for entry in self._entries.values():
+            for lane in entry.lanes.values():
+                lane.forget()
+
+    async def watch(self) -> None:
+        """Until a lane breaks, with what broke it."""
+        await self._failed.wait()
+        assert self._failure
+        raise self._failure
+
+    async def drain(self, within: float) -> None:
+        """Waits until nothing is left that could be sent at once, at most ``within`` seconds."""
+        lanes = [lane for entry in self._entries.values() for lane in entry.lanes.values()]
+        await asyncio.gather(*(lane.drain(within) for lane in lanes))
+
+    async def close(self) -> None:
+        """What still waits is neither delivered nor recorded."""
+        entries, self._entries = self._entries, {}
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        for entry in entries.values():
+            for lane in entry.lanes.values():
+                await lane.close()
+
+    def _open(self, receiver: Receiver, channels: Iterable[Channel], before: dict[str, Lane]) -> _Entry:
+        left = dict(before)
+        entry = _Entry(receiver, {})
+        for channel in channels:
+            lane = Lane(
+                receiver.name,
+                channel,
+                self._record,
+                self._clock,
+                max_attempts=self._max_attempts,
+                timeout=self._timeout,
+                may_deliver=self._may_deliver,
+                wait=self._wait,
+            )
+            entry.lanes[channel.name] = lane
+            self._run(_follow(lane, left.pop(channel.name, None)))
+        self._bury(left.values())
+        return entry
+
+    def _bury(self, lanes: Iterable[Lane]) -> None:
+        for lane in lanes:
+            self._run(_end(lane))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (failure := task.exception()):
+            self._failure = failure
+            self._failed.set()
+
+
+async def _follow(lane: Lane, before: Lane | None) -> None:
+    if before:
+        try:
+            lane.adopt(await before.retire())
+        finally:
+            await before.close()
+    await lane.run()
+
+
+async def _end(lane: Lane) -> None:
+    try:
+        for job in await lane.retire():
+            lane.give_up(job, "the receiver, or this way to tell it, is no longer set up")
+    finally:
+        await lane.close()

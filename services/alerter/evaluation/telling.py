@@ -1,0 +1,177 @@
+"""Transitions as events: labels, words and evidence of an alert."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+from services.alerter.evaluation.host import Host, Key
+from services.alerter.evaluation.late import OWN_HOST
+from services.alerter.evaluation.state import Change, Reason
+from services.alerter.evaluation.wording import duration, quantity, sentence
+from services.alerter.rules.rule import Language, Rule
+from shared.alerting.matching import matches
+from shared.schemas.alert import Alert
+from shared.schemas.anomaly import Anomaly
+from shared.schemas.metrics import BY_NAME
+
+INSTANCE = "instance"
+FINDING = "finding"
+"""Label of what an anomaly was about when it was told; it may change while the anomaly lasts."""
+
+SEVERITY = "anomaly_severity"
+"""Annotation: of the anomaly, which may be worse than the rule's."""
+
+_MOST_LABEL = 256
+_MOST_CONTRIBUTIONS = 5
+
+
+@dataclass(frozen=True)
+class Teller:
+    language: Language
+    silent_after_ms: int
+
+    def event(
+        self,
+        host: Host,
+        rule: Rule,
+        key: Key,
+        started_at: int,
+        change: Change,
+        *,
+        anomaly: Anomaly | None = None,
+        left_ms: float | None = None,
+    ) -> Alert:
+        """``left_ms``: of a forecast, until its target."""
+        fingerprint = _digest(rule.name, host.host_id, key[1])
+        alert_id = _digest(fingerprint, str(started_at))
+        texts = rule.texts(self.language)
+        summary = self._sentence(host, rule, key[1], change.value, left_ms, texts.title)
+        previous = host.told.get(key)
+        annotations = {"summary": summary, "title": texts.title, "advice": texts.advice}
+        alert_labels = labels(rule, host, key[1])
+        if anomaly is not None:
+            annotations |= _evidence(anomaly)
+            alert_labels[FINDING] = anomaly.finding
+        elif previous is not None:
+            annotations = {**previous.annotations, **annotations}
+            if FINDING in previous.labels:
+                alert_labels[FINDING] = previous.labels[FINDING]
+        suffix = f":{change.at}" if change.reason is Reason.WORSE else ""
+        return Alert(
+            event_id=f"{alert_id}:{change.state}{suffix}",
+            ts=change.at,
+            alert_id=alert_id,
+            fingerprint=fingerprint,
+            host_id=host.host_id,
+            host=host.name,
+            rule=rule.name,
+            state=change.state,
+            previous_state=change.previous,
+            severity=rule.severity,
+            labels=alert_labels,
+            annotations={k: v for k, v in annotations.items() if v},
+            value=change.value,
+            threshold=self._threshold(rule),
+            started_at=started_at,
+            ended_at=change.ended_at,
+            summary=summary[:1024],
+            reason=str(change.reason),
+            anomaly_id=anomaly.anomaly_id if anomaly else previous.anomaly_id if previous else "",
+        )
+
+    def _threshold(self, rule: Rule) -> float | None:
+        if rule.forecast:
+            return rule.forecast.target
+        if rule.anomaly:
+            return max(1.0, rule.anomaly.score)
+        if rule.absent:
+            return rule.absent.after / 1000
+        if rule.late is not None:
+            return rule.late / 1000
+        return rule.threshold if rule.metric else rule.silent_after_ms(self.silent_after_ms) / 1000
+
+    def _sentence(
+        self, host: Host, rule: Rule, instance: str, value: float | None, left_ms: float | None, title: str
+    ) -> str:
+        unit = rule.metric_name if rule.metric or rule.forecast else "" if rule.anomaly else "seconds"
+        return sentence(
+            self.language,
+            rule.condition,
+            title=title,
+            host=host.name,
+            where="" if rule.anomaly or rule.condition == "silent" else instance,
+            value=quantity(unit, value),
+            threshold=quantity(unit, self._threshold(rule)),
+            left="?" if left_ms is None else duration(left_ms),
+            metric=rule.metric_name,
+        )
+
+
+def ended(last: Alert, change: Change) -> Alert:
+    """The last event of an alert repeats what the one before said of it."""
+    return last.model_copy(
+        update={
+            "event_id": f"{last.alert_id}:{change.state}",
+            "ts": change.at,
+            "state": change.state,
+            "previous_state": change.previous,
+            "value": last.value if change.value is None else change.value,
+            "ended_at": change.ended_at,
+            "reason": str(change.reason),
+        }
+    )
+
+
+def labels(rule: Rule, host: Host, instance: str) -> dict[str, str]:
+    """What rules match on and receivers route by: the host's own labels, then the rule's, then ours."""
+    ours = {
+        "alertname": rule.name,
+        "severity": rule.severity,
+        "host": host.name,
+        "host_id": host.host_id,
+        "condition": rule.condition,
+    }
+    if rule.metric_name:
+        ours["metric"] = rule.metric_name
+        if label := BY_NAME[rule.metric_name].label:
+            ours[label] = instance
+    if instance:
+        ours[INSTANCE] = instance
+    theirs = {k[:_MOST_LABEL]: v[:_MOST_LABEL] for k, v in host.labels.items()}
+    return {**theirs, **rule.labels, **ours}
+
+
+def applies(rule: Rule, host: Host, instance: str) -> bool:
+    """Whether the rule's matchers mean it."""
+    return not rule.match or matches(rule.match, labels(rule, host, instance))
+
+
+def is_about_us(alert: Alert) -> bool:
+    return alert.host_id == OWN_HOST and alert.labels.get("condition") == "late"
+
+
+@lru_cache(maxsize=4096)
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _evidence(anomaly: Anomaly) -> dict[str, str]:
+    """What the detector found, in words."""
+    worst = sorted(anomaly.contributions, key=lambda c: -c.share)[:_MOST_CONTRIBUTIONS]
+    contributions = [
+        f"{c.metric}{f' {instance}' if (instance := ' '.join(c.labels.values())) else ''} "
+        f"{quantity(c.metric, c.value)} "
+        f"(usually {quantity(c.metric, c.expected_low)} to {quantity(c.metric, c.expected_high)})"
+        for c in worst
+    ]
+    return {
+        "description": anomaly.summary,
+        SEVERITY: anomaly.severity,
+        "contributions": "\n".join(contributions),
+        "top_processes": "\n".join(
+            f"{p.name} (pid {p.pid}): {p.cpu_percent:.0f} % cpu, {p.memory_percent:.1f} % memory"
+            for p in anomaly.top_processes[:_MOST_CONTRIBUTIONS]
+        ),
+    }

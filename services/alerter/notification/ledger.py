@@ -1,0 +1,105 @@
+"""Who was told what, from the deliveries on the topic: in whatever order they are read, the same picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.alerter.notification.notification import Status
+from shared.schemas.alert import Delivery
+
+_NOBODY: Mapping[str, Told] = {}
+
+
+@dataclass(slots=True)
+class Told:
+    """One receiver about one alert; epoch milliseconds, 0: never."""
+
+    first_at: int = 0
+    """The first attempt."""
+    told_at: int = 0
+    """The last time that the receiver took it as firing."""
+    over: bool = False
+    """Its end was told, or refused for good."""
+    flapping: bool = False
+    gave_up_at: int = 0
+    refused_at: int = 0
+    escalations: tuple[str, ...] = ()
+    aloft: str = ""
+    """The notification under way about it."""
+    group_key: str = ""
+
+    @property
+    def knows(self) -> bool:
+        """It was told of its beginning and not of its end."""
+        return self.told_at > 0 and not self.over
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self._told: dict[str, dict[str, Told]] = {}
+        self._spoke: dict[tuple[str, str], tuple[int, Status]] = {}
+
+    def get(self, alert_id: str, receiver: str) -> Told | None:
+        row = self._told.get(alert_id)
+        return row.get(receiver) if row else None
+
+    def of(self, alert_id: str) -> Mapping[str, Told]:
+        """Receiver -> what it knows."""
+        return self._told.get(alert_id, _NOBODY)
+
+    def put(self, alert_id: str, receiver: str) -> Told:
+        return self._told.setdefault(alert_id, {}).setdefault(receiver, Told())
+
+    def spoke(self, receiver: str, group_key: str, at: int, status: Status) -> None:
+        key = (receiver, group_key)
+        if key not in self._spoke or at >= self._spoke[key][0]:
+            self._spoke[key] = (at, status)
+
+    def spoken(self, receiver: str, group_key: str) -> int | None:
+        """When a message of this group last went to it, unless that one said that all is over."""
+        last = self._spoke.get((receiver, group_key))
+        return last[0] if last and last[1] == "firing" else None
+
+    def hear(self, delivery: Delivery) -> None:
+        for alert_id in delivery.alert_ids:
+            told = self.put(alert_id, delivery.receiver)
+            told.first_at = min(told.first_at or delivery.ts, delivery.ts)
+            over = alert_id in delivery.resolved_ids or (not delivery.resolved_ids and delivery.status == "resolved")
+            if delivery.outcome == "delivered":
+                self._delivered(told, delivery, over)
+        if delivery.outcome == "delivered":
+            self.spoke(delivery.receiver, delivery.group_key, delivery.ts, delivery.status)
+
+    def failed(self, delivery: Delivery) -> None:
+        """No channel of the receiver took it."""
+        for alert_id in delivery.alert_ids:
+            told = self.put(alert_id, delivery.receiver)
+            if delivery.outcome == "gave_up":
+                told.gave_up_at = max(told.gave_up_at, delivery.ts)
+            elif alert_id in delivery.resolved_ids or delivery.status == "resolved":
+                told.over = True
+            else:
+                told.refused_at = max(told.refused_at, delivery.ts)
+
+    def forget(self, alert_id: str) -> None:
+        self._told.pop(alert_id, None)
+
+    def sweep(self, before: int) -> None:
+        """Forgets groups that have not spoken since."""
+        self._spoke = {key: last for key, last in self._spoke.items() if last[0] >= before}
+
+    @property
+    def groups(self) -> int:
+        return len(self._spoke)
+
+    @staticmethod
+    def _delivered(told: Told, delivery: Delivery, over: bool) -> None:
+        if over:
+            told.over = True
+        else:
+            told.told_at = max(told.told_at, delivery.ts)
+            told.group_key = delivery.group_key
+        told.flapping |= delivery.occasion == "flapping"
+        if delivery.occasion == "escalation" and delivery.notification_id not in told.escalations:
+            told.escalations += (delivery.notification_id,)

@@ -1,0 +1,594 @@
+"""Whom the notifier bothers, about what, and when."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from services.alerter.notification.notification import Notification
+from services.alerter.notification.notifier import UNANSWERED_MS
+from services.alerter.routing.file import SHIPPED as FILE
+from services.alerter.routing.file import parse
+from services.alerter.routing.receiver import MailTo, Receiver
+from shared.schemas.alert import DeliveryOutcome
+from shared.schemas.control import ReceiverEntry, Trial
+from tests.unit.alerter.desk import HOUR, MINUTE, SECOND, START, Desk, fingerprint, of, plan, said
+from tests.unit.alerter.support import alert
+
+# -- groups ----------------------------------------------------------------------------------------------------
+
+
+def test_alerts_of_a_group_wait_for_each_other() -> None:
+    desk = Desk()
+    desk.fire("a")
+    desk.wait(10 * SECOND)
+    desk.fire("b", host_id="h2")
+    desk.fire("c", rule="disk_full")
+    assert desk.wait(19 * SECOND) == []
+    assert said(desk.wait(2 * SECOND)) == [("ops", "first", "+a +b")]
+    assert said(desk.wait(10 * SECOND)) == [("ops", "first", "+c")]
+
+
+def test_a_group_that_spoke_waits_before_it_speaks_of_changes() -> None:
+    desk = Desk()
+    fired = desk.fire("a")
+    desk.wait(MINUTE)
+    desk.fire("b")
+    desk.end(fired)
+    assert desk.wait(4 * MINUTE) == []
+    assert said(desk.wait(MINUTE)) == [("ops", "changed", "+b -a")]
+
+
+def test_a_group_where_all_was_told_as_over_begins_anew() -> None:
+    desk = Desk(plan("route: {receiver: ops, group_by: [alertname], group_wait: 0s, group_interval: 10s}"))
+    fired = desk.fire("a")
+    desk.end(fired)
+    assert said(desk.wait(10 * SECOND)) == [("ops", "resolved", "-a")]
+    desk.fire("b")
+    assert said(desk.sent) == [("ops", "first", "+a"), ("ops", "resolved", "-a"), ("ops", "first", "+b")]
+
+
+def test_what_goes_on_is_repeated() -> None:
+    desk = Desk()
+    desk.fire("a")
+    desk.wait(MINUTE)
+    assert desk.wait(4 * HOUR - 31 * SECOND) == []
+    assert said(desk.wait(SECOND)) == [("ops", "repeat", "+a")]
+    assert said(desk.wait(8 * HOUR)) == [("ops", "repeat", "+a")] * 2
+
+
+def test_a_repeat_has_an_id_of_its_own() -> None:
+    desk = Desk()
+    desk.fire("a")
+    desk.wait(13 * HOUR)
+    assert len({n.id for n in desk.sent}) == len(desk.sent) == 4
+
+
+def test_what_ended_before_anybody_was_told_is_never_told() -> None:
+    desk = Desk()
+    desk.end(desk.fire("a"))
+    assert desk.wait(9 * HOUR) == []
+    assert desk.notifier.next_due() is None
+
+
+def test_a_receiver_may_not_care_for_ends() -> None:
+    given = plan("route: {receiver: ops, group_wait: 0s}")
+    given.receivers["ops"] = given.receivers["ops"].model_copy(update={"send_resolved": False})
+    desk = Desk(given)
+    desk.end(desk.fire("a"))
+    assert said(desk.wait(HOUR)) == []
+    assert said(desk.sent) == [("ops", "first", "+a")]
+
+
+def test_repeats_and_old_news_change_nothing() -> None:
+    desk = Desk()
+    desk.end(desk.fire("a"))
+    fired = desk.fire("b")
+    desk.wait(MINUTE)
+    for event in list(desk.topic):
+        desk.notifier.hear(event)
+    desk.settle()
+    desk.end(fired)
+    desk.wait(HOUR)
+    for event in list(desk.topic):
+        desk.notifier.hear(event)
+    desk.settle()
+    assert said(desk.sent) == [("ops", "first", "+b"), ("ops", "resolved", "-b")]
+    assert desk.wait(9 * HOUR) == []
+
+
+def test_one_receiver_by_two_ways_is_told_once() -> None:
+    desk = Desk(plan("route: {receiver: ops, routes: [{continue: true}, {group_by: [host]}]}"))
+    desk.fire("a")
+    assert said(desk.wait(HOUR)) == [("ops", "first", "+a")]
+
+
+# -- deliveries ------------------------------------------------------------------------------------------------
+
+
+def test_what_was_given_up_is_tried_again_after_a_while() -> None:
+    answers: list[DeliveryOutcome] = ["gave_up", "gave_up", "delivered"]
+    desk = Desk(answer=lambda n: answers.pop(0))
+    desk.fire("a")
+    desk.wait(MINUTE)
+    assert said(desk.wait(10 * MINUTE)) == [("ops", "first", "+a")] * 2
+    assert desk.wait(3 * HOUR) == []
+    assert len({n.id for n in desk.sent}) == 1
+
+
+def test_what_was_refused_is_tried_again_when_it_would_be_repeated() -> None:
+    desk = Desk(answer=lambda n: "permanent_failure")
+    desk.fire("a")
+    assert said(desk.wait(3 * HOUR)) == [("ops", "first", "+a")]
+    assert said(desk.wait(2 * HOUR)) == [("ops", "first", "+a")]
+
+
+def test_an_end_does_not_overtake_a_beginning_that_is_under_way() -> None:
+    desk = Desk(answer=lambda n: None)
+    fired = desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.end(fired)
+    assert desk.wait(8 * MINUTE) == []
+    desk.answer = lambda n: "delivered"
+    desk.hear(desk.delivery(first, "delivered"))
+    assert said(desk.wait(10 * MINUTE)) == [("ops", "resolved", "-a")]
+
+
+def test_a_beginning_that_never_arrived_has_no_end() -> None:
+    desk = Desk(answer=lambda n: None)
+    fired = desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.end(fired)
+    desk.hear(desk.delivery(first, "gave_up"))
+    assert desk.wait(9 * HOUR) == []
+
+
+def test_what_was_never_answered_is_decided_again_under_the_same_id() -> None:
+    desk = Desk(answer=lambda n: None)
+    desk.fire("a")
+    desk.wait(MINUTE)
+    assert desk.wait(UNANSWERED_MS - MINUTE) == []
+    desk.wait(MINUTE)
+    first, second = desk.sent
+    assert first.id == second.id
+
+
+def test_of_several_channels_one_that_takes_it_is_enough() -> None:
+    given = plan()
+    both = given.receivers["ops"].model_copy(update={"webhooks": [object()]})
+    given.receivers["ops"] = both
+    desk = Desk(given, answer=lambda n: None)
+    desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "gave_up", "webhook"))
+    assert desk.wait(8 * MINUTE) == []
+    desk.hear(desk.delivery(first, "delivered", "email"))
+    assert desk.wait(3 * HOUR) == []
+
+
+def test_a_delivery_in_several_parts_is_one() -> None:
+    desk = Desk(answer=lambda n: None)
+    desk.fire("a")
+    desk.fire("b")
+    (first,) = desk.wait(MINUTE)
+    whole = desk.delivery(first, "delivered")
+    for part in ("a", "b"):
+        desk.hear(whole.model_copy(update={"alert_ids": [part], "event_id": f"{first.id}:{part}"}))
+    assert desk.wait(3 * HOUR) == []
+
+
+# -- taking over -----------------------------------------------------------------------------------------------
+
+
+def test_a_successor_neither_repeats_nor_forgets() -> None:
+    desk = Desk()
+    one = desk.fire("a")
+    desk.wait(MINUTE)
+    desk.fire("b", host_id="h2", rule="disk_full")
+    desk.wait(SECOND)
+    desk.succeed(random.Random(0))
+    assert said(desk.wait(MINUTE)) == [("ops", "first", "+b")]
+    desk.end(one)
+    desk.succeed(random.Random(1))
+    assert said(desk.wait(6 * MINUTE)) == [("ops", "resolved", "-a")]
+
+
+def test_a_successor_does_not_make_alerts_wait_from_the_beginning() -> None:
+    desk = Desk()
+    desk.fire("a")
+    desk.wait(20 * SECOND)
+    desk.succeed()
+    assert said(desk.wait(11 * SECOND)) == [("ops", "first", "+a")]
+
+
+def test_a_successor_decides_what_was_not_settled_under_the_same_id() -> None:
+    desk = Desk(answer=lambda n: None)
+    desk.fire("a")
+    desk.wait(MINUTE)
+    desk.succeed()
+    first, second = desk.sent
+    assert first.id == second.id
+
+
+def test_who_lost_the_lease_and_has_it_again_decides_what_nobody_settled() -> None:
+    desk = Desk(answer=lambda n: None)
+    desk.fire("a")
+    desk.fire("b", rule="disk_full")
+    one, _ = desk.wait(MINUTE)
+    desk.notifier.stand_down()
+    desk.hear(desk.delivery(one, "delivered"))
+    desk.settle()
+    assert said(desk.wait(10 * MINUTE)) == [("ops", "first", "+b")]
+
+
+def test_the_end_follows_a_beginning_that_the_one_before_told_at_the_last_moment() -> None:
+    desk = Desk(answer=lambda n: None)
+    fired = desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.end(fired)
+    desk.sent.clear()
+    desk.topic = [e for e in desk.topic if e.kind == "alert"]
+    desk.succeed()
+    desk.wait(2 * MINUTE)
+    desk.answer = lambda n: "delivered"
+    desk.hear(desk.delivery(first, "delivered"))
+    assert said(desk.wait(10 * MINUTE)) == [("ops", "resolved", "-a")]
+
+
+def test_where_only_the_newest_is_kept_of_each_alert_its_end_is_told_all_the_same() -> None:
+    desk = Desk()
+    one = desk.fire("a")
+    desk.wait(MINUTE)
+    untold = desk.fire("b", rule="disk_full")
+    desk.end(one)
+    desk.end(untold)
+    desk.topic = [e for e in desk.topic if e.kind != "alert" or e.state == "resolved"]
+    desk.succeed()
+    assert said(desk.wait(10 * MINUTE)) == [("ops", "resolved", "-a")]
+    desk.succeed()
+    assert desk.wait(10 * MINUTE) == []
+
+
+def test_what_is_over_and_done_with_is_forgotten() -> None:
+    desk = Desk()
+    desk.end(desk.fire("a"))
+    desk.wait(HOUR)
+    desk.fire("b")
+    assert list(desk.notifier._board.entries) == ["b"]
+    assert next(iter(desk.notifier._groups.values())).members.keys() == {"b"}
+
+
+# -- inhibition ------------------------------------------------------------------------------------------------
+
+SHIPPED = """
+route: {receiver: ops, group_by: [alertname], group_wait: 5s, group_interval: 30s}
+inhibit_rules:
+  - {source: ['condition="silent"'], target: ['condition!="silent"'], equal: [host_id]}
+  - source: ['severity="critical"', 'metric!=""']
+    target: ['severity="warning"', 'metric!=""']
+    equal: [host_id, metric, instance]
+"""
+SILENT: dict[str, Any] = {"rule": "host_silent", "condition": "silent", "severity": "critical"}
+
+
+def test_a_silent_host_speaks_for_its_other_alerts() -> None:
+    desk = Desk(plan(SHIPPED))
+    silent = desk.fire("s", **SILENT)
+    desk.fire("a")
+    desk.fire("b", host_id="h2", rule="disk_full")
+    assert said(desk.wait(MINUTE)) == [("ops", "first", "+s"), ("ops", "first", "+b")]
+    # It speaks again, and what is still wrong with it is told now.
+    desk.end(silent)
+    desk.wait(MINUTE)
+    assert sorted(said(desk.sent[2:])) == [("ops", "first", "+a"), ("ops", "resolved", "-s")]
+
+
+def test_the_worse_of_two_says_it() -> None:
+    desk = Desk(plan(SHIPPED))
+    warning = desk.fire("w", rule="memory_low", metric="memory.percent")
+    desk.fire("c", rule="memory_exhausted", metric="memory.percent", severity="critical")
+    desk.fire("d", rule="disk_filling", metric="disk.percent", labels={"instance": "/"})
+    assert said(desk.wait(MINUTE)) == [("ops", "first", "+c"), ("ops", "first", "+d")]
+    # The lesser ends first: nobody knew of it, nobody need know.
+    desk.end(warning)
+    assert desk.wait(HOUR) == []
+
+
+def test_the_end_of_what_is_inhibited_is_told_when_it_no_longer_is() -> None:
+    desk = Desk(plan(SHIPPED))
+    fired = desk.fire("a")
+    desk.wait(MINUTE)
+    silent = desk.fire("s", **SILENT)
+    desk.end(fired)
+    assert said(desk.wait(HOUR)) == [("ops", "first", "+s")]
+    desk.end(silent)
+    desk.wait(MINUTE)
+    assert sorted(said(desk.sent[2:])) == [("ops", "resolved", "-a"), ("ops", "resolved", "-s")]
+
+
+def test_two_that_could_inhibit_each_other_do_not() -> None:
+    rule = "inhibit_rules: [{source: ['alertname=~\".*\"'], target: ['alertname=~\".*\"']}]"
+    desk = Desk(plan(f"route: {{receiver: ops}}\n{rule}"))
+    desk.fire("a")
+    desk.fire("b")
+    assert said(desk.wait(MINUTE)) == [("ops", "first", "+a +b")]
+
+
+# -- silences --------------------------------------------------------------------------------------------------
+
+
+def test_a_silence_hides_until_it_says_and_not_a_millisecond_longer() -> None:
+    desk = Desk()
+    desk.silence(HOUR, of("host_id", "h1"))
+    desk.fire("a")
+    desk.fire("b", host_id="h2")
+    assert said(desk.wait(HOUR - 1)) == [("ops", "first", "+b")]
+    assert said(desk.wait(1)) == [("ops", "changed", "+a +b")]
+
+
+def test_what_was_told_before_a_silence_and_still_fires_after_it_is_told_again() -> None:
+    desk = Desk()
+    desk.fire("a")
+    desk.wait(MINUTE)
+    desk.silence(HOUR, of("host_id", "h1"))
+    assert desk.wait(HOUR - 1) == []
+    assert said(desk.wait(1)) == [("ops", "repeat", "+a")]
+    assert [(a.state, a.by, a.until) for a in desk.attention] == [
+        ("suppressed", ["silence:s1"], START + MINUTE + HOUR),
+        ("active", [], None),
+    ]
+    assert desk.wait(3 * HOUR) == []
+
+
+def test_the_end_of_what_is_silenced_is_told_after_the_silence() -> None:
+    desk = Desk()
+    fired = desk.fire("a")
+    desk.wait(MINUTE)
+    desk.silence(HOUR, of("host_id", "h1"))
+    desk.end(fired)
+    assert desk.wait(HOUR - 1) == []
+    assert said(desk.wait(MINUTE)) == [("ops", "resolved", "-a")]
+
+
+def test_a_silence_may_begin_later_and_be_taken_back() -> None:
+    desk = Desk()
+    desk.silence(2 * HOUR, of("host_id", "h1"), starts=HOUR)
+    desk.wait(HOUR)
+    desk.fire("a")
+    assert desk.wait(10 * MINUTE) == []
+    desk.tell("silence:s1", None)
+    assert said(desk.sent) == [("ops", "first", "+a")]
+
+
+def test_a_silence_that_cannot_be_understood_silences_nothing() -> None:
+    desk = Desk()
+    desk.silence(HOUR, of("host_id", "h1").model_copy(update={"value": "(", "is_regex": True, "is_equal": False}))
+    desk.fire("a")
+    assert said(desk.wait(MINUTE)) == [("ops", "first", "+a")]
+
+
+# -- acknowledgements ------------------------------------------------------------------------------------------
+
+
+def test_what_somebody_has_in_hand_is_not_repeated_and_its_end_is_told() -> None:
+    desk = Desk()
+    fired = desk.fire("a")
+    desk.wait(MINUTE)
+    desk.ack(fired)
+    assert desk.wait(24 * HOUR) == []
+    assert [(a.state, a.by) for a in desk.attention] == [("acknowledged", ["user:kim"])]
+    desk.end(fired)
+    assert said(desk.wait(10 * MINUTE)) == [("ops", "resolved", "-a")]
+
+
+def test_an_acknowledgement_expires() -> None:
+    desk = Desk()
+    fired = desk.fire("a")
+    desk.wait(MINUTE)
+    desk.ack(fired, lasts=6 * HOUR)
+    assert desk.wait(6 * HOUR - 1) == []
+    assert said(desk.wait(1)) == [("ops", "repeat", "+a")]
+
+
+def test_what_gets_worse_than_somebody_took_on_is_told() -> None:
+    desk = Desk()
+    fired = desk.fire("a")
+    desk.wait(MINUTE)
+    desk.ack(fired)
+    desk.wait(HOUR)
+    desk.worsen(fired, value=97.5)
+    desk.wait(SECOND)
+    assert said(desk.sent) == [("ops", "first", "+a")]
+    desk.worsen(fired, value=99.5)
+    assert said(desk.sent) == [("ops", "first", "+a"), ("ops", "worsened", "+a")]
+    assert [a.state for a in desk.attention] == ["acknowledged", "active"]
+    desk.succeed()
+    assert desk.wait(3 * HOUR) == []
+
+
+def test_a_rise_in_severity_is_told_whether_or_not_somebody_took_it_on() -> None:
+    desk = Desk()
+    fired = desk.fire("a")
+    desk.wait(HOUR)
+    desk.worsen(fired, value=98.0)
+    desk.wait(SECOND)
+    desk.worsen(fired, severity="critical", value=99.0)
+    assert said(desk.sent) == [("ops", "first", "+a"), ("ops", "worsened", "+a")]
+
+
+# -- escalation ------------------------------------------------------------------------------------------------
+
+STEPS = "route: {receiver: ops, group_wait: 0s, escalate: [{after: 15m, receiver: boss}, {after: 1h, receiver: boss}]}"
+
+
+def test_what_nobody_takes_on_goes_to_somebody_else_once_a_step() -> None:
+    desk = Desk(plan(STEPS))
+    fired = desk.fire("a")
+    assert desk.wait(15 * MINUTE - 1) == []
+    assert said(desk.wait(1)) == [("boss", "escalation", "+a")]
+    desk.succeed()
+    assert said(desk.wait(3 * HOUR)) == [("boss", "escalation", "+a")]
+    desk.end(fired)
+    assert sorted(said(desk.sent[3:])) == [("boss", "resolved", "-a"), ("ops", "resolved", "-a")]
+
+
+def test_what_somebody_took_on_goes_to_nobody_else() -> None:
+    desk = Desk(plan(STEPS))
+    fired = desk.fire("a")
+    desk.wait(10 * MINUTE)
+    desk.ack(fired)
+    assert desk.wait(24 * HOUR) == []
+
+
+def test_a_receiver_that_cannot_be_reached_does_not_stop_the_escalation() -> None:
+    desk = Desk(plan(STEPS), answer=lambda n: "delivered" if n.receiver == "boss" else "temporary_failure")
+    desk.fire("a")
+    assert said(desk.wait(16 * MINUTE))[:1] == [("boss", "escalation", "+a")]
+
+
+# -- quiet hours -----------------------------------------------------------------------------------------------
+
+NIGHT = """
+route: {receiver: ops, group_wait: 0s, quiet: [morning]}
+quiet_hours:
+  - {name: morning, zone: UTC, from: "08:30", to: "10:00", lets_through: ['severity="critical"']}
+"""
+
+
+def test_quiet_hours_hold_back_what_is_not_let_through_and_tell_it_at_their_end() -> None:
+    desk = Desk(plan(NIGHT))
+    desk.fire("before", rule="disk_filling")
+    desk.wait(HOUR)
+    desk.fire("a")
+    desk.fire("c", severity="critical")
+    assert said(desk.sent) == [("ops", "first", "+before"), ("ops", "first", "+c")]
+    assert desk.attention[-1].by == ["quiet:morning"]
+    assert desk.attention[-1].until == START + 2 * HOUR
+    assert desk.wait(HOUR - 1) == []
+    assert said(desk.wait(6 * MINUTE)) == [("ops", "changed", "+a +before +c")]
+
+
+# -- flapping --------------------------------------------------------------------------------------------------
+
+FLAPPING = "route: {receiver: ops, group_wait: 0s, group_interval: 1s}\nflapping: {times: 3, within: 10m}"
+
+
+def test_what_flaps_is_said_once_and_left_alone_until_it_is_still() -> None:
+    desk = Desk(plan(FLAPPING))
+    for number in range(8):
+        fired = desk.fire(f"a{number}")
+        desk.wait(30 * SECOND)
+        if number < 7:
+            desk.end(fired)
+            desk.wait(30 * SECOND)
+    assert said(desk.sent) == [
+        ("ops", "first", "+a0"),
+        ("ops", "resolved", "-a0"),
+        ("ops", "first", "+a1"),
+        ("ops", "resolved", "-a1"),
+        ("ops", "flapping", "+a2"),
+    ]
+    desk.succeed(random.Random(3))
+    assert desk.wait(9 * MINUTE) == []
+    # Still at last: it goes on firing, and that is told; the one that was told as flapping is over.
+    assert said(desk.wait(MINUTE)) == [("ops", "changed", "+a7 -a2")]
+    assert desk.attention[-1].state == "active"
+
+
+# -- caps ------------------------------------------------------------------------------------------------------
+
+
+def capped(messages: int, text: str = "route: {receiver: ops, group_by: [alertname], group_wait: 0s}") -> Desk:
+    given = plan(text)
+    ops = given.receivers["ops"]
+    given.receivers["ops"] = ops.model_copy(
+        update={"cap": ops.cap.model_copy(update={"messages": messages, "per": 10 * MINUTE})}
+    )
+    return Desk(given)
+
+
+def test_what_is_too_much_comes_as_one_digest() -> None:
+    desk = capped(2)
+    for number in range(6):
+        fired = desk.fire(f"a{number}", rule=f"rule{number}", severity="critical" if number == 4 else "warning")
+        if number == 5:
+            desk.end(fired)
+        desk.wait(SECOND)
+    assert said(desk.sent) == [("ops", "first", "+a0"), ("ops", "first", "+a1")]
+    (digest,) = desk.wait(10 * MINUTE)
+    assert said([digest]) == [("ops", "digest", "+a4 +a2 +a3")]
+    assert digest.held_back == (4, 4)
+    assert desk.wait(HOUR) == []
+
+
+def test_a_digest_counts_like_any_other_message() -> None:
+    desk = capped(1)
+    times = []
+    desk.answer = lambda n: times.append(desk.now) or "delivered"  # type: ignore[func-returns-value]
+    for number in range(60):
+        desk.fire(f"a{number}", rule=f"rule{number}")
+        desk.wait(MINUTE)
+    assert all(later - sooner >= 10 * MINUTE for sooner, later in pairwise(times))
+    desk.wait(10 * MINUTE)
+    assert {a.alert_id for n in desk.sent for a in n.firing} == {f"a{n}" for n in range(60)}
+
+
+# -- the rest --------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_is_told_at_once_and_once_and_old_ones_never() -> None:
+    desk = Desk()
+    desk.tell("trial:t1", Trial(event_id="t1", ts=START, id="t1", receiver="boss"))
+    desk.tell("trial:t0", Trial(event_id="t0", ts=START - HOUR, id="t0", receiver="boss"))
+    assert [(n.id, n.receiver, n.occasion) for n in desk.sent] == [("t1", "boss", "trial")]
+    desk.succeed()
+    assert len(desk.sent) == 1
+
+
+def test_a_receiver_entered_while_running_is_told_what_it_subscribed_to_and_others_go_on() -> None:
+    desk = Desk()
+    entry = ReceiverEntry(
+        event_id="r", ts=START, id="data", channel="webhook", target="http://x/", matchers=[of("team", "data")]
+    )
+    desk.tell("receiver:data", entry)
+    assert not desk.notifier.plan.receivers["data"].trusted
+    desk.fire("a", labels={"team": "data"})
+    desk.fire("b")
+    assert sorted(said(desk.wait(MINUTE))) == [("data", "first", "+a"), ("ops", "first", "+a +b")]
+
+
+def test_a_new_plan_tells_who_is_new_and_ends_what_the_old_one_began() -> None:
+    desk = Desk()
+    fired = desk.fire("a")
+    desk.wait(MINUTE)
+    desk.notifier.adopt(plan("route: {receiver: boss, group_wait: 0s}"), desk.now)
+    desk.settle()
+    desk.end(fired)
+    assert sorted(said(desk.wait(HOUR))) == [("boss", "resolved", "-a"), ("ops", "resolved", "-a")]
+    assert said(desk.sent)[:2] == [("ops", "first", "+a"), ("boss", "first", "+a")]
+
+
+def test_a_storm_is_a_handful_of_messages_and_every_alert_is_in_one() -> None:
+    desk = Desk(parse("shipped.yaml", FILE.read_text(), [Receiver(name="email", email=MailTo(to=["a@b"]))]))
+    for number in range(1000):
+        for name, more in (("s", SILENT), ("a", {})):
+            fired = alert(f"{name}{number}", host_id=f"h{number}", ts=desk.now, **more)
+            desk.hear(fired.model_copy(update={"fingerprint": fingerprint(fired)}))
+        if number % 10 == 0:
+            desk.wait(20)
+    desk.wait(MINUTE)
+    assert len(desk.sent) <= 3
+    told = {a.alert_id for n in desk.sent for a in n.firing}
+    assert told == {f"s{number}" for number in range(1000)}
+
+
+@pytest.mark.parametrize("occasion", ["first", "resolved"])
+def test_words_of_the_group_are_alertmanagers(occasion: str) -> None:
+    desk = Desk(plan("route: {receiver: ops, group_wait: 0s, routes: [{match: [host_id=h1], group_by: [rule, host]}]}"))
+    desk.end(desk.fire("a"))
+    desk.wait(HOUR)
+    found: Notification = next(n for n in desk.sent if n.occasion == occasion)
+    assert found.group_key == '{}/{host_id="h1"}:{host="web1", rule=""}'

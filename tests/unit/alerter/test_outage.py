@@ -1,0 +1,105 @@
+"""A mail server that is away for an hour: nothing is lost, nothing comes twice."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from services.alerter.delivery.lanes import Lanes
+from services.alerter.delivery.receivers import channels_of
+from services.alerter.notification.notifier import Notifier
+from services.alerter.routing.file import load_plan
+from shared.runtime.clock import ManualClock
+from shared.runtime.settings import Settings
+from shared.schemas.alert import Delivery
+from tests.support.receivers import Mailbox
+from tests.support.waiting import eventually
+from tests.unit.alerter.support import alert
+
+STEP_S = 10
+
+
+class World:
+    """A notifier and lanes on a clock that moves ten seconds at a time, once everything due was tried."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.clock = ManualClock()
+        self.records: list[Delivery] = []
+        self.notifier = Notifier(load_plan(settings))
+        self.lanes = Lanes(
+            lambda receiver: channels_of(receiver, settings),
+            self.record,
+            self.clock,
+            max_attempts=settings.alerter.max_attempts,
+            timeout=5,
+            wait=self.wait,
+        )
+        self._moved = asyncio.Condition()
+        self._at_rest = 0
+        self.lanes.set(self.notifier.plan.receivers.values())
+
+    def record(self, delivery: Delivery) -> None:
+        self.records.append(delivery)
+        self.notifier.hear(delivery)
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> None:
+        until = None if seconds is None else self.clock.monotonic() + seconds
+        self._at_rest += 1
+        async with self._moved:
+            await self._moved.wait_for(
+                lambda: event.is_set() or (until is not None and self.clock.monotonic() >= until)
+            )
+        self._at_rest -= 1
+
+    async def go_on(self, seconds: int) -> None:
+        for _ in range(0, seconds, STEP_S):
+            self.clock.advance(STEP_S)
+            decision = self.notifier.decide(self.clock.now_ms())
+            for attention in decision.attention:
+                self.notifier.hear(attention)
+            for notification in decision.notifications:
+                self.lanes.offer(notification)
+            async with self._moved:
+                self._moved.notify_all()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            await eventually(lambda: self._at_rest == 1, every=0.001, that="the lane waits")
+
+
+async def test_an_hour_without_a_mail_server(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    given: dict[str, Any] = {
+        "data_dir": tmp_path,
+        "alerter": {"email_to": ["ops@example.org"]},
+        "smtp": {"host": "127.0.0.1", "port": port, "security": "none"},
+    }
+    world = World(Settings.model_validate(given))
+    now = world.clock.now_ms()
+    world.notifier.hear(alert("a", started_at=now - 30_000, ts=now, severity="critical"))
+    await world.go_on(3600)
+    assert {r.outcome for r in world.records} == {"temporary_failure", "gave_up"}
+    assert world.records[-1].ts > now + 3_000_000  # to the end
+
+    mailbox = Mailbox()
+    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        await world.go_on(900)
+        (fired,) = mailbox.messages
+        assert str(fired["Subject"]).startswith("[Critical")
+        await world.go_on(3600)
+        assert len(mailbox.messages) == 1
+        world.notifier.hear(
+            alert("a", state="resolved", started_at=now - 30_000, ts=world.clock.now_ms(), severity="critical")
+        )
+        await world.go_on(900)
+    finally:
+        controller.stop()
+        await world.lanes.close()
+    assert [str(m["Subject"])[:10] for m in mailbox.messages[1:]] == ["[Resolved]"]
