@@ -21,13 +21,13 @@ from shared.runtime.times import instant
 from shared.store.clickhouse import open_store
 from tests.contract.test_api_hostile import NASTY
 from tests.support.alerting import alert, attention, put, setup
+from tests.support.alertmanager import AMTOOL, alertmanager_at_hand
 from tests.support.api import PASSWORD, Api, running_api
-from tests.support.debian import debian_or_skip
 from tests.support.samples import T0
 from tests.support.store import empty_store, fresh_store
 from tests.support.wire import Wire
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["alertmanager_at_hand", "empty_store", "fresh_store"]
 
 HOUR = 3_600_000
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -214,9 +214,9 @@ Tool = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
-async def amtool(api: Api, tmp_path: Path) -> AsyncIterator[Tool]:
+async def amtool(api: Api, alertmanager_at_hand: Path, tmp_path: Path) -> AsyncIterator[Tool]:
     """``await amtool("alert", "query")``: what it printed."""
-    program = debian_or_skip("alertmanager-0.25", "prometheus-alertmanager") / "usr" / "bin" / "amtool"
+    program = alertmanager_at_hand / AMTOOL
     server = Server(api.app)
     _, port = await server.start_tcp("127.0.0.1", 0)
     credentials = tmp_path / "http.yml"
