@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from services.api import silences
-from services.api.matchers import in_force, written
-from shared.alerting.matching import matches
+from services.api.matchers import in_force
+from shared.alerting.matching import matches, written
 from shared.alerting.routing import group_labels, taken
 from shared.runtime import times
 from shared.runtime.version import VERSION

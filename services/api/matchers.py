@@ -68,13 +68,6 @@ def mean_everything(matchers: Iterable[Matcher]) -> bool:
     return matches(matchers, {})
 
 
-def written(matcher: Any) -> str:
-    """``host=~"web-.*"``; any object with a matcher's attributes."""
-    operator = ("=" if matcher.is_equal else "!") + ("~" if matcher.is_regex else "" if matcher.is_equal else "=")
-    value = matcher.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'{matcher.name}{operator}"{value}"'
-
-
 def in_force(kept: Iterable[Mapping[str, Any]]) -> list[Matcher]:
     """Matchers as a decision keeps them."""
     return [Matcher.model_validate(one) for one in kept]

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from services.api.matchers import written
-from shared.alerting.matching import matches
+from shared.alerting.matching import matches, written
 from shared.alerting.routing import group_labels, taken
 from shared.schemas.control import QuietHours, RouteEntry, Setup
 

@@ -27,9 +27,10 @@ def matches(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
 
 
 def written(matcher: Matcher) -> str:
-    """As people write it: ``env="prod"``."""
+    """As people write it, and as Alertmanager reads it: ``env="prod"``."""
     operator = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
-    return f'{matcher.name}{operator[matcher.is_regex, matcher.is_equal]}"{matcher.value}"'
+    value = matcher.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'{matcher.name}{operator[matcher.is_regex, matcher.is_equal]}"{value}"'
 
 
 @lru_cache(maxsize=4096)

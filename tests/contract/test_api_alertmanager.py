@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from services.api.server import Server
 from shared.runtime.settings import Settings
 from shared.runtime.times import instant
 from shared.store.clickhouse import open_store
+from tests.contract.test_api_hostile import NASTY
 from tests.support.alerting import alert, attention, put, setup
 from tests.support.alertmanager import AMTOOL, alertmanager_at_hand
 from tests.support.api import PASSWORD, Api, running_api
@@ -168,6 +170,15 @@ async def test_a_refusal_is_a_sentence(bare: Api, method: str, path: str, body: 
     answer = await bare.ask(f"/api/v2/{path}", method=method, who="operator", body=body)
     assert answer.status_code == status
     assert isinstance(answer.json(), str) and len(answer.json()) < 400
+
+
+async def test_nasty_queries_are_taken_or_refused(bare: Api) -> None:
+    for path, names in (("alerts", ("filter", "receiver", "active")), ("silences", ("filter",))):
+        for name in names:
+            for value in NASTY:
+                answer = await bare.ask(f"/api/v2/{path}?{urlencode({name: value})}")
+                assert answer.status_code in (200, 422), (name, value)
+                assert "Traceback" not in answer.text
 
 
 async def test_who_may_not_act_may_look(bare: Api) -> None:

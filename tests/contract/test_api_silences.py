@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.api import matchers, patterns, silences
-from services.api.matchers import MatcherBody, parts, written
-from shared.alerting.matching import matches
+from services.api.matchers import MatcherBody, parts
+from shared.alerting.matching import matches, written
 from shared.runtime.settings import Settings
 from shared.schemas.control import Matcher
 from tests.support.api import Api, running_api

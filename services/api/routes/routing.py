@@ -16,7 +16,7 @@ from services.api.responses import ok
 from services.api.route import Route
 from services.api.routes.silences import SILENCE_EXAMPLE
 from services.api.statements import statement
-from shared.alerting.matching import matches
+from shared.alerting.matching import matches, written
 from shared.runtime import times
 from shared.schemas.control import RuleEntry
 from shared.schemas.metrics import BY_NAME
@@ -59,7 +59,7 @@ def _rule(rule: RuleEntry, counts: dict[str, int], live: Live) -> dict[str, Any]
         "severity": rule.severity,
         "watches": rule.watches,
         "condition": rule.condition,
-        "matchers": [matchers.written(m) for m in rule.matchers],
+        "matchers": [written(m) for m in rule.matchers],
         "labels": dict(rule.labels),
         "metric": rule.metric,
         "enabled": rule.enabled,
