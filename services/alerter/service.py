@@ -22,7 +22,7 @@ from services.alerter.evaluation.evaluator import Evaluator
 from services.alerter.evaluation.hearing import Ends, FaustEnds, Hearing
 from services.alerter.evaluation.known import KnownAlerts
 from services.alerter.evaluation.processor import Processor
-from services.alerter.evidence.port import Evidence
+from services.alerter.evidence.port import Evidence, NoEvidence
 from services.alerter.following import Following, History, Said
 from services.alerter.notification.notifier import Notifier
 from services.alerter.routing.file import RoutingError
@@ -83,6 +83,7 @@ def build(
         raise SettingsError(f"LAPWING_ALERTER__RULES: {error}") from None
     except RoutingError as error:
         raise SettingsError(f"LAPWING_ALERTER__ROUTING: {error}") from None
+    evidence = evidence or NoEvidence()
     channels = channels or (lambda receiver: channels_of(receiver, settings, evidence))
     for receiver in plan.receivers.values():
         channels(receiver)  # what cannot work is refused at the start
@@ -102,6 +103,7 @@ def build(
         stream=StreamService("alerter stream", app),
         ends=FaustEnds(app),
         channels=channels,
+        evidence=evidence,
         history=history,
         clock=clock or SystemClock(),
     )
@@ -127,6 +129,7 @@ class Alerter:
         stream: StreamService,
         ends: Ends,
         channels: Build,
+        evidence: Evidence,
         history: History | None,
         clock: Clock,
     ) -> None:
@@ -136,6 +139,7 @@ class Alerter:
         self._publisher = publisher
         self._stream = stream
         self._clock = clock
+        self._evidence = evidence
         self._known = KnownAlerts()
         self._hearing = Hearing(ends)
         self._evaluator = Evaluator(
@@ -255,7 +259,7 @@ class Alerter:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._lanes.close()
-        for extra in (self._mirror, self._heartbeat):
+        for extra in (self._mirror, self._heartbeat, self._evidence):
             if extra:
                 await extra.close()
         await self._following.stop()

@@ -176,3 +176,9 @@ async def test_links_that_were_used_are_forgotten_once_they_are_too_old(api: Api
     await press(api, link(api, "ack", nonce="n2"))
     assert ("link:n1", None) in wire.told
     assert await api.deps.decisions.of("link:n2")
+
+
+async def test_the_log_of_requests_gives_no_link_away(api: Api, wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="services.api.access"):
+        await look(api, link(api, "ack"))
+    assert [r.path for r in caplog.records if r.name == "services.api.access"] == ["/a/..."]  # type: ignore[attr-defined]

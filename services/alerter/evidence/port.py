@@ -50,7 +50,11 @@ class Evidence(Protocol):
         """As much as there is within two seconds. Never raises: what cannot be had is not there."""
         ...
 
+    async def close(self) -> None: ...
+
 
 class NoEvidence:
     async def gather(self, alert: Alert, now_ms: int) -> Gathered:
         return Gathered()
+
+    async def close(self) -> None: ...
