@@ -94,7 +94,9 @@ class Lane:
         return len(self._jobs)
 
     def offer(self, notification: Notification) -> None:
-        """Never waits."""
+        """Never waits. What waits here already is not taken twice."""
+        if any(job.notification.id == notification.id for job in self._jobs):
+            return
         if len(self._jobs) >= MAX_WAITING:
             log.error("a notification was dropped: too many wait for this receiver", extra=self._words(notification))
             self._tell(notification, 0, "gave_up", f"{MAX_WAITING} notifications wait already", None)

@@ -287,3 +287,10 @@ async def test_what_is_forgotten_is_neither_sent_nor_recorded() -> None:
     await eventually(lambda: not lane.waiting)
     running.cancel()
     assert (channel.tried, records) == ([], [])
+
+
+async def test_what_waits_already_is_not_taken_twice() -> None:
+    lane, _ = lane_of(FakeChannel())
+    lane.offer(note("a"))
+    lane.offer(note("a"))
+    assert lane.waiting == 1
