@@ -44,8 +44,8 @@ class Counters:
 
 
 class Processor:
-    """Its ``handle`` may be called again with the same batch after a temporary error: what was learned from it is not
-    learned again, what was published is not published again.
+    """Its ``handle`` may be called again with the same batch after a temporary error, or with another after it was
+    cancelled: what was learned is not learned again and is told, what was published is not published again.
     """
 
     def __init__(
@@ -71,7 +71,8 @@ class Processor:
         self._max_future_ms = max_future_ms
         self._decoder = Decoder(HostSample)
         self._processes: OrderedDict[str, Sequence[Process]] = OrderedDict()
-        self._unsent: list[tuple[str, bytes]] | None = None
+        self._in_hand: tuple[list[tuple[int, int]], asyncio.Task[None]] | None = None
+        self._unsent: list[tuple[str, bytes]] = []
         self._opened: set[str] = set()
         self._closed: set[str] = set()
         self._stuck_since: float | None = None
@@ -79,26 +80,43 @@ class Processor:
 
     async def handle(self, batch: Sequence[Message]) -> None:
         """Raises ``BusError``."""
-        if self._unsent is None:
-            untold = await self._continuity.catch_up(batch)
-            self._unsent = [*untold, *await self._judged(batch)]
-            self._continuity.learned(batch)
-            # An episode is kept from before its opening is told until after its end is; whoever goes on from there
-            # knows what was still to be told.
-            await self._continuity.save(self._opened, self._untold())
-            self._opened.update(host_id for host_id, _ in untold)
+        extent = [(m.partition, m.offset) for m in batch]
+        if self._in_hand is not None and self._in_hand[0] != extent:
+            await self._finish(self._in_hand[1])  # it was taken from us half-way, as in a rebalance
+        if self._in_hand is None:
+            self._in_hand = extent, asyncio.create_task(self._judge(batch))
+        await self._finish(self._in_hand[1])
+        await self._continuity.save_due(batch)
+
+    async def _judge(self, batch: Sequence[Message]) -> None:
+        untold = await self._continuity.catch_up(batch)
+        self._unsent = [*untold, *await self._judged(batch)]
+        self._continuity.learned(batch)
+        # An episode is kept from before its opening is told until after its end is; whoever goes on from there
+        # knows what was still to be told.
+        await self._continuity.save(self._opened, self._untold())
+        self._opened.update(host_id for host_id, _ in untold)
+
+    async def _finish(self, judging: asyncio.Task[None]) -> None:
+        try:
+            # What is learned is told, whoever is cancelled meanwhile.
+            await asyncio.shield(judging)
+        finally:
+            if judging.done() and (judging.cancelled() or judging.exception()):
+                self._in_hand = None  # nothing was learned; another time
         await self._send()
         await self._continuity.save(self._opened | self._closed, {})
-        self._opened, self._closed = set(), set()
-        await self._continuity.save_due(batch)
+        self._opened, self._closed, self._in_hand = set(), set(), None
 
     async def save(self, partitions: Set[int]) -> None:
         """Everything learned of hosts in these partitions, for whoever goes on with them."""
+        if self._in_hand is not None:
+            await asyncio.wait({self._in_hand[1]})
         await self._continuity.save_all(partitions, self._untold())
 
     def _untold(self) -> dict[str, list[bytes]]:
         untold: dict[str, list[bytes]] = {}
-        for host_id, value in self._unsent or ():
+        for host_id, value in self._unsent:
             untold.setdefault(host_id, []).append(value)
         return untold
 
@@ -186,7 +204,7 @@ class Processor:
             self._processes.popitem(last=False)
 
     async def _send(self) -> None:
-        unsent = self._unsent or []
+        unsent = self._unsent
         results = await asyncio.gather(
             *(self._publisher.publish(ANOMALIES, host_id, value) for host_id, value in unsent),
             return_exceptions=True,
@@ -205,7 +223,7 @@ class Processor:
             self._stuck_since = self._clock.monotonic() if self._stuck_since is None else self._stuck_since
             self._stuck_reason = str(error)
             raise error
-        self._unsent = self._stuck_since = None
+        self._unsent, self._stuck_since = [], None
 
 
 def _score_line(sample: HostSample, verdict: Verdict) -> bytes:

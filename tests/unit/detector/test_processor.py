@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -96,6 +97,31 @@ async def test_a_batch_that_is_handled_again_is_published_once_and_learned_once(
         f"{host}-{n}" for host in ("host-1", "host-2") for n in range(20)
     )
     assert (it.counters.scored, it.counters.late) == (40, 0)
+
+
+async def test_a_batch_that_is_taken_away_half_way_is_told_with_the_one_that_comes_instead(tmp_path: Path) -> None:
+    wire = Wire()
+    it = processor(wire, tmp_path)
+    messages = [message(sample(n), offset=n) for n in range(150)]
+    taken = asyncio.create_task(it.handle(messages[:120]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    taken.cancel()  # as a rebalance does
+    with pytest.raises(asyncio.CancelledError):
+        await taken
+    await it.handle(messages)
+    assert {e["event_id"] for e in wire.events("score")} == {f"host-1-{n}" for n in range(150)}
+
+
+async def test_what_could_not_be_told_does_not_hide_what_comes_after_it(tmp_path: Path) -> None:
+    wire = Wire()
+    it = processor(wire, tmp_path)
+    wire.refuse = {"host-1"}
+    with pytest.raises(BusError):
+        await it.handle([message(sample(0), offset=0)])
+    wire.refuse = set()
+    await it.handle([message(sample(0), offset=0), message(sample(1), offset=1)])  # a longer batch from there
+    assert [e["event_id"] for e in wire.events("score")] == ["host-1-0", "host-1-1"]
 
 
 async def test_a_host_whose_first_message_fails_keeps_its_order(tmp_path: Path) -> None:
