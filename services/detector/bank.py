@@ -23,13 +23,15 @@ LATE_RUN = 60
 @dataclass(frozen=True)
 class Verdict:
     """``metrics``: the features that matter, with their scores. ``contributions``: the largest first; only above
-    what is normal. ``page``: the score is worth waking somebody, within the host's budget.
+    what is normal. ``news``: the score of this event alone, without what lasts. ``page``: the news are worth waking
+    somebody, within the host's budget.
     """
 
     score: float
     contributions: tuple[Contribution, ...] = ()
     warming_up: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
+    news: float = 0.0
     page: bool = False
 
 
@@ -77,7 +79,8 @@ class Bank:
         reading = model.observe(ts_ms, features)
         whole = reading.whole
         alone = combine(reading.bands.values())
-        together = weighed(0.0 if whole.warming_up else whole.score, self._frozen(host_id, ts_ms, features))
+        frozen = self._frozen(host_id, ts_ms, features)
+        together = weighed(0.0 if whole.warming_up else whole.score, frozen)
         score = max(alone, together)
         by_together = together > alone
         return Verdict(
@@ -85,6 +88,7 @@ class Bank:
             contributions=() if score <= 1 else _together(model, whole) if by_together else _alone(model, reading),
             warming_up=ts_ms - model.first_ms < self._warmup_ms,
             metrics={name: s for name, s in reading.bands.items() if s >= MATTERS},
+            news=max(alone, weighed(whole.news, frozen)),
         )
 
     def paged(self, host_id: str, verdict: Verdict) -> Verdict:
@@ -92,7 +96,7 @@ class Bank:
         model = self._hosts.get(host_id)
         if model is None or verdict.warming_up:
             return verdict
-        return replace(verdict, page=model.page(verdict.score))
+        return replace(verdict, page=model.page(verdict.news if verdict.score > 1 else 0.0))
 
     def value(self, host_id: str, feature: str) -> float | None:
         """As last heard; ``None`` where it never was."""

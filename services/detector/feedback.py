@@ -96,7 +96,8 @@ class Opinions:
         if normal and normal >= mostly:
             return replace(verdict, score=QUIET, contributions=())
         if real and real >= mostly:
-            return replace(verdict, score=min(HIGHEST, REAL * verdict.score))
+            score, news = (min(HIGHEST, REAL * s) for s in (verdict.score, verdict.news))
+            return replace(verdict, score=score, news=news)
         return verdict
 
     def of_finding(self, anomaly: Anomaly, host: Mapping[str, str]) -> Literal["normal", "real"] | None:

@@ -71,6 +71,7 @@ def _raised(verdict: Verdict, limit: Limit, value: float) -> Verdict:
     return replace(
         verdict,
         score=max(verdict.score, score),
+        news=max(verdict.news, score),
         contributions=verdict.contributions or (contribution,),
         warming_up=False,
     )

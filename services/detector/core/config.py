@@ -18,6 +18,7 @@ class CoreConfig:
     profile_half_life_s: float = 5 * HOUR  # of time spent in one hour of the day: some five days
     spread_half_life_s: float = 2 * DAY
     clip: float = 3.5  # how much of a deviation is learned
+    wary_clip: float = 2.0  # and by the second opinion that the energy judges by
     dead_zone: float = 3.0
     cap: float = 7.0
     top3_weight: float = 0.1
@@ -26,12 +27,12 @@ class CoreConfig:
     eigen_every_s: float = 6 * HOUR
     covariance_metrics: int = 128  # the first that were seen; it is squared
     trees_every_s: float = MINUTE
-    trees_weight: float = 1.0
+    trees_weight: float = 2.0
     relevel_after_s: float = 6 * HOUR
     relevel_beyond: float = 3.0
     warm_up_s: float = 6 * HOUR
     gap_s: float = 10 * MINUTE  # no single event stands for more time than this
     max_metrics: int = 2048
     normal_quantile: float = 0.99
-    page_budget_per_week: float = 1.0
-    peak_half_life_s: float = DAY
+    page_budget_per_week: float = 10.0
+    peak_half_life_s: float = 6 * HOUR

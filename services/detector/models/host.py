@@ -85,9 +85,9 @@ class HostModel:
         band = self.bands.get(name)
         return band.value if band else None
 
-    def page(self, score: float) -> bool:
-        """Whether the budget has room for this score of the last reading."""
-        return self.paging.decide(self._step_ms / 1000, score)
+    def page(self, news: float) -> bool:
+        """Whether the budget has room for these news of the last reading."""
+        return self.paging.decide(self._step_ms / 1000, news)
 
     def set_back(self, now_ms: int) -> None:
         """The host's clock was set back: what was learned stays, time goes on from ``now_ms``."""
