@@ -22,7 +22,8 @@ class CoreConfig:
     dead_zone: float = 3.0
     cap: float = 7.0
     top3_weight: float = 0.1
-    recent_s: tuple[float, float] = (20 * MINUTE, 2 * HOUR)  # what was unusual lately counts as much as what is now
+    recent_s: tuple[float, float, float] = (10 * MINUTE, 40 * MINUTE, 160 * MINUTE)
+    recent_weight: float = 0.7  # of the mean over each of these, beside what is now
     covariance_half_life_s: float = 2 * DAY
     eigen_every_s: float = 6 * HOUR
     covariance_metrics: int = 128  # the first that were seen; it is squared

@@ -20,7 +20,7 @@ from services.detector.core.trees import Trees
 
 _LISTED = 5
 _MATTERS = 0.5
-_ONE, _ONE_NEWS = 4.5, 1.2
+_ONE, _ONE_NEWS = 4.7, 1.2
 """What is called 1: on the labelled public series each is passed wrongly about once a host and day, or less."""
 
 
@@ -65,7 +65,7 @@ class HostCore:
         self._level, self._news_level = Level(c, _ONE, most=4.5), Level(c, _ONE_NEWS, most=400.0)
         self._first_ms: int | None = None
         self._last_ms = 0
-        self._recent = (0.0, 0.0)
+        self._recent = [0.0] * len(c.recent_s)
 
     def observe(self, ts_ms: int, features: Mapping[str, float]) -> Verdict:
         """``ts_ms``: the event's time. Values that are not finite count as missing; nothing a host sends raises."""
@@ -89,7 +89,7 @@ class HostCore:
         rare, place = self._trees.of(usual)
         evidence = _evidence(excess, c.top3_weight) * (1.0 + c.trees_weight * rare)
         now, fresh = evidence * energy, evidence * math.sqrt(energy)
-        raw = now + sum(self._recent)
+        raw = now + c.recent_weight * sum(self._recent)
         score, news = self._level.of(raw), self._news_level.of(fresh)
         warming_up = self._first_ms is None or ts_ms - self._first_ms < 1000.0 * c.warm_up_s
         shifted: NDArray[np.intp] = index[:0]
@@ -101,10 +101,9 @@ class HostCore:
             if not warming_up:
                 self._level.learn(dt_s, raw)
                 self._news_level.learn(dt_s, fresh)
-            soon, later = (
+            self._recent = [
                 mean + _share(dt_s, s) * (now - mean) for mean, s in zip(self._recent, c.recent_s, strict=True)
-            )
-            self._recent = soon, later
+            ]
             self._first_ms = ts_ms if self._first_ms is None else self._first_ms
             self._last_ms = ts_ms
         names = self._slots.names
@@ -165,8 +164,7 @@ class HostCore:
         numbers = {
             "first_ms": self._first_ms if self._first_ms is not None else -1,
             "last_ms": self._last_ms,
-            "recent_soon": self._recent[0],
-            "recent_later": self._recent[1],
+            **{f"recent_{i}": mean for i, mean in enumerate(self._recent)},
             "level": self._level.log,
             "news_level": self._news_level.log,
             "span": self._habit.span,
@@ -194,7 +192,7 @@ class HostCore:
             first_ms = int(numbers["first_ms"])
             fresh._first_ms = first_ms if first_ms >= 0 else None
             fresh._last_ms = int(numbers["last_ms"])
-            fresh._recent = float(numbers["recent_soon"]), float(numbers["recent_later"])
+            fresh._recent = [float(numbers[f"recent_{i}"]) for i in range(len(self._recent))]
             fresh._level.log, fresh._news_level.log = float(numbers["level"]), float(numbers["news_level"])
             fresh._habit.span = int(numbers["span"])
             fresh._energy.since_s, fresh._energy.learned_s = float(numbers["since_s"]), float(numbers["learned_s"])

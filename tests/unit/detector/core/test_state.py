@@ -42,7 +42,7 @@ def test_a_core_that_has_seen_nothing_can_be_saved() -> None:
         lambda s: s | {"names": ["m0"] * 6},
         lambda s: s | {"arrays": {}},
         lambda s: s | {"numbers": {}},
-        lambda s: s | {"numbers": s["numbers"] | {"recent_soon": math.nan}},
+        lambda s: s | {"numbers": s["numbers"] | {"recent_0": math.nan}},
         lambda s: s | {"numbers": s["numbers"] | {"counter": 10**9}},
         lambda s: s | {"arrays": s["arrays"] | {"level": ["f8", [6], b"\xff" * 48]}},
         lambda s: s | {"arrays": s["arrays"] | {"level": ["O8", [6], b"\x00" * 48]}},
