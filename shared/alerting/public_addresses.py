@@ -17,7 +17,14 @@ def is_public(address: str) -> bool:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    return all(one.is_global and not one.is_multicast and not one.is_reserved for one in _meant(ip))
+    return all(
+        one.is_global and not one.is_multicast and not one.is_reserved and not _is_site(one) for one in _meant(ip)
+    )
+
+
+def _is_site(ip: Ip) -> bool:
+    """What private networks of IPv6 were before there were unique local ones: given up, but still routed."""
+    return ip.version == 6 and ip.is_site_local
 
 
 def _meant(ip: Ip) -> Iterator[Ip]:

@@ -175,7 +175,7 @@ async def test_private_addresses_are_taken_where_the_operator_says_so() -> None:
         ("100.64.0.1", False), ("224.0.0.1", False), ("255.255.255.255", False), ("::", False), ("::1", False),
         ("fe80::1%eth0", False), ("fc00::1", False), ("ff02::1", False), ("::ffff:10.0.0.1", False),
         ("::ffff:93.184.215.14", True), ("64:ff9b::7f00:1", False), ("64:ff9b::5db8:d70e", True),
-        ("2002:7f00:1::", False), ("::10.0.0.1", False), ("nonsense", False), ("", False),
+        ("2002:7f00:1::", False), ("::10.0.0.1", False), ("fec0::1", False), ("nonsense", False), ("", False),
     ],
 )  # fmt: skip
 def test_which_addresses_are_the_internets(address: str, public: bool) -> None:
