@@ -63,7 +63,8 @@ def shape(kept: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": kept["id"],
         "channels": [kept["channel"]],
-        "target": masked(kept["target"]),
+        # Of several addresses each is masked; where there is one, a comma is a part of it.
+        "target": masked(kept["target"]) if kept["channel"] == "email" else _masked(kept["target"]),
         "source": ENTERED,
         "matchers": [m.model_dump() for m in in_force(kept.get("matchers", ()))],
         "signed": bool(kept.get("secret")),

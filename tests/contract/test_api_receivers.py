@@ -84,6 +84,20 @@ async def test_a_receiver_is_told_whole_and_shown_without_its_secrets(api: Api, 
     assert await api.data(f"{PATH}night%20shift/") == shown
 
 
+@pytest.mark.parametrize(
+    ("channel", "target", "shown"),
+    [
+        ("webhook", "https://hooks.example.org/T0,B0/s3cret", "https://hooks.example.org/***"),
+        ("apprise", "mailtos://u:pass,s3cret@hooks.example.org", "mailtos://***"),
+    ],
+)
+async def test_a_comma_in_an_address_ends_no_secret(
+    api: Api, wire: Wire, channel: str, target: str, shown: str
+) -> None:
+    assert (await enter(api, channel=channel, target=target))["target"] == shown
+    assert "s3cret" not in (await api.ask(PATH)).text
+
+
 async def test_it_can_be_changed_and_removed_but_not_what_a_file_says(api: Api, wire: Wire) -> None:
     api.told("setup:alerter", setup())
     await enter(api)
