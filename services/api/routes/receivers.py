@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -25,7 +26,9 @@ _ADDRESS = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.?[^@\s,;<>\"]*")
 _WEB = re.compile(r"https?://[^/\s@]+(?:[/?]\S*)?", re.IGNORECASE)
 _ANY_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.\-]*://\S+")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~\-]{1,64}")
-_NOT_THEIRS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection"})
+_NOT_THEIRS = frozenset(
+    {"host", "content-length", "content-type", "transfer-encoding", "connection", "x-lapwing-signature"}
+)
 
 
 class ReceiverBody(BaseModel):
@@ -45,7 +48,7 @@ class ReceiverBody(BaseModel):
     def _plain(cls, headers: dict[str, str]) -> dict[str, str]:
         for name, value in headers.items():
             if not _HEADER.fullmatch(name) or name.lower() in _NOT_THEIRS:
-                raise ValueError("must be names of headers that are not the protocol's own")
+                raise ValueError("must be names of headers that are neither the protocol's own nor ours")
             if len(value) > 1024 or not value.isascii() or not value.isprintable():
                 raise ValueError("must have values of at most 1024 printable ASCII characters")
         return headers
@@ -95,7 +98,7 @@ async def _check_target(ask: Ask, body: ReceiverBody) -> None:
         if not all(_ADDRESS.fullmatch(address.strip()) for address in target.split(",")):
             raise bad_parameter("target", messages.ADDRESSES)
     elif body.channel == "webhook":
-        if not _WEB.fullmatch(target):
+        if not _WEB.fullmatch(target) or not _has_a_place(target):
             raise bad_parameter("target", messages.A_WEB_ADDRESS)
         if not private:
             await check_webhook(target, ask.deps.resolve)
@@ -104,6 +107,14 @@ async def _check_target(ask: Ask, body: ReceiverBody) -> None:
             raise bad_parameter("target", messages.A_URL)
         if not private:
             await check_apprise(target, ask.deps.resolve)
+
+
+def _has_a_place(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 async def remove(ask: Ask) -> Response:
