@@ -168,6 +168,6 @@ def _retry_after(value: str | None) -> float | None:
         return min(float(value), _LONGEST_WAIT_S)
     try:
         at = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return min(max(0.0, at.timestamp() - time.time()), _LONGEST_WAIT_S)
