@@ -363,6 +363,24 @@ async def test_headers_of_ones_own() -> None:
     )
 
 
+async def test_space_around_a_header_is_not_a_part_of_it() -> None:
+    with seen() as receiver:
+        headers = {"Authorization": " Bearer x "}
+        assert await deliver(Webhook(receiver.url, external_url=EXTERNAL, timeout=5, headers=headers)) == Delivered(
+            "HTTP 200"
+        )
+    assert receiver.requests[0][0]["Authorization"] == "Bearer x"
+
+
+async def test_a_header_that_cannot_be_sent_is_not_quoted() -> None:
+    with seen() as receiver:
+        headers = {"Authorization": "Bearer hunter2\r\nX: y"}
+        outcome = await deliver(Webhook(receiver.url, external_url=EXTERNAL, timeout=5, headers=headers))
+    assert isinstance(outcome, Failed)
+    assert "hunter2" not in outcome.reason
+    assert receiver.requests == []
+
+
 async def test_a_body_of_ones_own() -> None:
     template = '{"text": {{ (commonLabels.alertname ~ " " ~ occasion)|tojson }}, "n": {{ alerts|length }}}'
     with seen() as receiver:

@@ -62,7 +62,11 @@ class Webhook:
             transport=transport,
             trust_env=transport is None,
             follow_redirects=False,
-            headers={"User-Agent": "Lapwing", "Content-Type": "application/json", **(headers or {})},
+            headers={
+                "User-Agent": "Lapwing",
+                "Content-Type": "application/json",
+                **{name: value.strip() for name, value in (headers or {}).items()},
+            },
         )
 
     @property
@@ -128,6 +132,8 @@ def where(url: str) -> str:
 
 
 def words(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.LocalProtocolError):
+        return "the request cannot be sent as it is"  # its own words quote a header, which may be a password
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     return str(error) or type(error).__name__
