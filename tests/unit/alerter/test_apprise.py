@@ -11,6 +11,7 @@ import pytest
 
 from services.alerter.delivery.channels.apprise import FIXED, Apprise, plugin_of, without_url
 from services.alerter.delivery.channels.port import Delivered, Failed
+from shared.runtime.settings import SettingsError
 from tests.support.receivers import webhook_receiver
 from tests.support.waiting import eventually
 from tests.unit.alerter.notes import note
@@ -113,3 +114,10 @@ def test_nothing_secret_is_left_of_an_address() -> None:
     )
     assert "hunter22" not in said
     assert "tokentoken" not in said
+
+
+@pytest.mark.parametrize("url", ["slack://T1JJ3T3L2/A1B%2Fhunter22/TIiajkdnla", "twilio://AC%2Dhunter22:x@12345"])
+def test_nothing_secret_is_left_of_an_address_that_apprise_decoded(url: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        plugin_of(url)
+    assert "hunter22" not in str(refused.value)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import apprise
 
@@ -162,7 +163,8 @@ def plugin_of(url: str) -> apprise.NotifyBase:
 
 def without_url(text: str, url: str) -> str:
     """Without what may be secret in it."""
-    for part in sorted({url, *re.split(r"[/:@?&=]+", url.partition("://")[2])}, key=len, reverse=True):
+    parts = re.split(r"[/:@?&=]+", url.partition("://")[2])
+    for part in sorted({url, *parts, *(unquote(part).strip() for part in parts)}, key=len, reverse=True):
         if len(part) >= 6:
             text = text.replace(part, "***")
     return text[:1000]
