@@ -208,6 +208,14 @@ async def test_basic_authentication_is_for_this_api_alone_and_is_limited(bare: A
     assert await status("/api/v2/alerts", basic("viewer", PASSWORD)) == 401
 
 
+@pytest.mark.parametrize(("name", "password"), [("x" * 257, "guess"), ("viewer", "x" * 1025)])
+async def test_who_cannot_be_a_user_is_not_remembered_as_one(bare: Api, name: str, password: str) -> None:
+    """What is counted is kept: names as long as a header may be would fill the memory."""
+    headers = {"authorization": basic(name, password)}
+    tries = [(await bare.http.get("/api/v2/alerts", headers=headers)).status_code for _ in range(12)]
+    assert set(tries) == {401}
+
+
 # -- amtool -----------------------------------------------------------------------------------------------------------
 
 Tool = Callable[..., Awaitable[str]]

@@ -11,12 +11,14 @@ import hashlib
 from services.api import messages
 from services.api.auth.accounts import Accounts
 from services.api.auth.attempts import Attempt, Attempts
+from services.api.auth.passwords import LONGEST
 from services.api.auth.principal import Principal
 from services.api.errors import ApiError, too_many
 from shared.runtime.clock import Clock
 
 HOLDS = 60.0  # seconds
 MOST_REMEMBERED = 1000
+LONGEST_NAME = 256
 
 
 class Basic:
@@ -33,6 +35,8 @@ class Basic:
             return None
         if found := self._accounts.principal(password):
             return found
+        if len(name) > LONGEST_NAME or len(password) > LONGEST:
+            return None  # and nothing of it is kept
         digest = hashlib.sha256(header).digest()
         now = self._clock.monotonic()
         until, token = self._logins.get(digest, (0.0, ""))
