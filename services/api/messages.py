@@ -106,14 +106,17 @@ NO_ANSWER = Text(
 )
 NO_SETUP = Text("告警服务还没有公布其配置, 它在运行吗?", "No alerter has said yet how it is set up; is it running?")
 A_WEB_ADDRESS = Text("http:// 或 https:// 地址, 不含用户名", "an http:// or https:// address without a user name")
-A_URL = Text("一个 URL, 如 ntfys://ntfy.example.org/ops", "a URL such as ntfys://ntfy.example.org/ops")
+A_URL = Text("一个 URL, 如 slack://T0/B0/x", "a URL such as slack://T0/B0/x")
 ADDRESSES = Text("以逗号分隔的邮件地址", "mail addresses with commas between them")
 A_HOST_THAT_IS_KNOWN = Text("可解析的主机 (找不到 {host})", "at a host that can be found ({host} cannot)")
 NOT_PRIVATE = Text(
     "公网地址 (见 LAPWING_ALERTER__ALLOW_PRIVATE_RECEIVERS)",
     "at a public address (see LAPWING_ALERTER__ALLOW_PRIVATE_RECEIVERS)",
 )
-NOT_LOCAL_SCHEME = Text("网络服务, 而不是 {scheme}", "a service on the network, not {scheme}")
+A_FIXED_SERVICE = Text(
+    "以下服务之一的地址: {known} (见 LAPWING_ALERTER__ALLOW_PRIVATE_RECEIVERS)",
+    "the URL of one of {known} (see LAPWING_ALERTER__ALLOW_PRIVATE_RECEIVERS)",
+)
 
 LINK_ACK = Text("确认此告警", "Acknowledge this alert")
 LINK_SILENCE = Text("静默此主机的此告警 1 小时", "Silence this alert on this host for an hour")

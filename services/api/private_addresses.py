@@ -12,14 +12,11 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from services.api import messages
 from services.api.errors import bad_parameter
+from shared.alerting.fixed_services import FIXED
 from shared.alerting.public_addresses import is_public
 
 Resolve = Callable[[str], Awaitable[list[str]]]
 RESOLVED_WITHIN = 5.0  # seconds
-LOCAL_SCHEMES = frozenset(
-    {"dbus", "file", "glib", "gnome", "growl", "kde", "macosx", "qt", "syslog", "windows"}
-)  # act on the machine they run on
-TOKENS_FOR_HOSTS = frozenset({"tgram"})  # numbers that would be read as an address
 _ADDRESSES_IN_QUERY = frozenset({"smtp", "host", "hostname", "server", "url", "proxy"})
 
 
@@ -39,12 +36,10 @@ async def check_webhook(target: str, resolve: Resolve) -> None:
 
 
 async def check_apprise(target: str, resolve: Resolve) -> None:
-    """The same as far as a host can be told in it: where a service has none of its own, there is a token instead."""
+    """Raises ``ApiError`` 422 unless it is a service that is in one place, and its options name no private address."""
     parts = _split(target)
-    if parts.scheme in LOCAL_SCHEMES:
-        raise bad_parameter("target", messages.NOT_LOCAL_SCHEME.of(scheme=parts.scheme))
-    if parts.scheme not in TOKENS_FOR_HOSTS:
-        await _check_host(parts.hostname or "", resolve, must_exist=False)
+    if parts.scheme not in FIXED:
+        raise bad_parameter("target", messages.A_FIXED_SERVICE.of(known=", ".join(sorted(FIXED))))
     for name, value in parse_qsl(parts.query):
         host = _split(value).hostname if "://" in value else value if name.lower() in _ADDRESSES_IN_QUERY else ""
         await _check_host((host or "").rsplit("@")[-1].partition("/")[0], resolve, must_exist=False)

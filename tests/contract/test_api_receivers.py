@@ -88,7 +88,7 @@ async def test_a_receiver_is_told_whole_and_shown_without_its_secrets(api: Api, 
     ("channel", "target", "shown"),
     [
         ("webhook", "https://hooks.example.org/T0,B0/s3cret", "https://hooks.example.org/***"),
-        ("apprise", "mailtos://u:pass,s3cret@hooks.example.org", "mailtos://***"),
+        ("apprise", "slack://T0/B0/x?footer=a,s3cret", "slack://***"),
     ],
 )
 async def test_a_comma_in_an_address_ends_no_secret(
@@ -150,6 +150,9 @@ async def test_it_can_be_changed_and_removed_but_not_what_a_file_says(api: Api, 
         ({"channel": "apprise", "target": "slack://a/b/c?avatar=http://127.0.0.1/x"}, "target"),
         ({"channel": "apprise", "target": "syslog://"}, "target"),
         ({"channel": "apprise", "target": "dbus://"}, "target"),
+        ({"channel": "apprise", "target": "ntfys://hooks.example.org/ops"}, "target"),
+        ({"channel": "apprise", "target": "mailto://u:p@gmail.example"}, "target"),
+        ({"channel": "apprise", "target": "https://hooks.slack.com/services/T0/B0/x"}, "target"),
         ({"headers": {"Host": "x"}}, "headers"),
         ({"headers": {"X": "a\r\nY: b"}}, "headers"),
         ({"headers": {"X-Lapwing-Signature": "t=1,v1=0"}}, "headers"),
@@ -168,12 +171,10 @@ async def test_what_cannot_or_may_not_be_a_receiver_is_refused_by_name(
     assert wire.told == []
 
 
-@pytest.mark.parametrize(
-    "target", ["slack://T0/B0/x", "tgram://123:abc/456", "ntfys://hooks.example.org/ops", "mailto://u:p@gmail.example"]
-)
+@pytest.mark.parametrize("target", ["slack://T0/B0/x", "tgram://123:abc/456", "DingTalk://t0ken/"])
 async def test_services_that_have_a_token_for_a_host_are_taken(api: Api, wire: Wire, target: str) -> None:
     shown = await enter(api, channel="apprise", target=target)
-    assert shown["target"] == target.split(":")[0] + "://***"
+    assert shown["target"] == f"{target.partition(':')[0]}://***"
 
 
 async def test_private_addresses_are_taken_where_the_operator_says_so() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import apprise
 import pytest
 
-from services.alerter.delivery.channels.apprise import FIXED, Apprise, plugin_of, without_url
+from services.alerter.delivery.channels.apprise import Apprise, plugin_of, without_url
 from services.alerter.delivery.channels.port import Delivered, Failed
+from shared.alerting.fixed_services import FIXED
 from shared.runtime.settings import SettingsError
 from tests.support.receivers import webhook_receiver
 from tests.support.waiting import eventually

@@ -20,17 +20,10 @@ from services.alerter.delivery.channels.webhook import Given
 from services.alerter.delivery.mail import context_of, short_text
 from services.alerter.notification.notification import Notification
 from services.alerter.rules.rule import Language
+from shared.alerting.fixed_services import FIXED
 from shared.runtime.settings import SettingsError
 
 log = logging.getLogger(__name__)
-
-FIXED = frozenset(
-    {
-        *("dingtalk", "discord", "feishu", "gchat", "lark", "opsgenie", "pagerduty", "pbul", "pover", "schan"),
-        *("slack", "tgram", "twilio", "victorops", "wecombot", "wxteams"),
-    }
-)
-"""Services that are in one place on the internet, whatever their URL says: all that a stranger may name."""
 
 _KINDS = {"info": "info", "warning": "warning", "critical": "failure"}
 _STATUS = re.compile(r"error[=:\s]+(\d{3})\b")
