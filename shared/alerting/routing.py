@@ -28,9 +28,10 @@ class Router:
         self._children: list[list[int]] = [[] for _ in routes]
         self._paths: list[tuple[str, ...]] = []
         for index, route in enumerate(routes):
-            if index:
+            above: tuple[str, ...] = ()
+            if 0 <= route.parent < index:  # what comes from a topic may be no tree
                 self._children[route.parent].append(index)
-            above = self._paths[route.parent] if index else ()
+                above = self._paths[route.parent]
             self._paths.append((*above, "{" + ",".join(written(m) for m in route.matchers) + "}"))
 
     def taken(self, labels: Mapping[str, str]) -> list[int]:

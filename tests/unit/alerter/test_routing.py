@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from services.alerter.routing.file import SHIPPED, RoutingError, load_plan, parse
 from services.alerter.routing.plan import Plan, setup_parts, with_entered
 from services.alerter.routing.receiver import MailTo, Receiver, WebhookTo
-from shared.alerting.routing import preview
+from shared.alerting.routing import preview, taken
 from shared.runtime.settings import Settings
-from shared.schemas.control import Matcher, ReceiverEntry
+from shared.schemas.control import Matcher, ReceiverEntry, RouteEntry
 
 WEBHOOK = Receiver(name="webhook", webhooks=[WebhookTo(url=SecretStr("https://hooks.example.org/T0P/s3cret"))])
 EMAIL = Receiver(name="email", email=MailTo(to=["ops@example.org"]))
@@ -212,3 +212,10 @@ quiet_hours:
 )
 def test_what_is_wrong_is_refused_with_its_reason(text: str, reason: str) -> None:
     assert reason in refusal(text)[0]
+
+
+@pytest.mark.parametrize("parent", [-1, 1, 2, 7])
+def test_what_comes_from_a_topic_may_be_no_tree(parent: int) -> None:
+    """A node that hangs on nothing before it is taken by nobody, nor is what hangs on it."""
+    routes = [RouteEntry(parent=p, receiver=r) for p, r in ((-1, "root"), (parent, "lost"), (1, "below"))]
+    assert taken(routes, {}) == [0]
