@@ -260,7 +260,8 @@ ALERTS = Listing(
         ),
         Filter(
             _texts("receiver", "Name of a receiver that was told of it."),
-            "alert_id IN (SELECT arrayJoin(alert_ids) FROM deliveries WHERE receiver IN {receiver:Array(String)})",
+            "alert_id IN (SELECT arrayJoin(alert_ids) FROM deliveries"
+            " WHERE receiver IN {receiver:Array(String)} AND outcome = 'delivered')",
         ),
         *_OVERLAP,
     ),

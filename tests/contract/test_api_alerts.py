@@ -97,6 +97,7 @@ async def test_alerts_are_found_by_host_rule_severity_receiver_and_time(api: Api
         alert("b", host_id="h2", host="web-2", rule="cpu_busy", severity="warning", started_at=T0 + 5000),
         delivery("n1", "a"),
         delivery("n2", "b", receiver="night shift"),
+        delivery("n3", "a", receiver="night shift", outcome="gave_up", detail="HTTP 503"),
     )
     for query in (
         "host=web-2", "host=h2", "rule=cpu_busy", "severity=warning", "receiver=night%20shift", f"from={T0 + 1}",
