@@ -58,7 +58,6 @@ class _Flight:
     receiver: str
     ids: set[str]
     until: int
-    failed: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -238,9 +237,7 @@ class Notifier:
             if flight:
                 self._settle(delivery.notification_id, flight, delivery.alert_ids)
         else:
-            if flight and delivery.channel not in flight.failed:
-                flight.failed.add(delivery.channel)
-            if flight and delivery.channel != "none" and len(flight.failed) < self._channels(delivery.receiver):
+            if not self._ledger.refused_by_all(delivery, self._channels(delivery.receiver)):
                 return
             self._ledger.failed(delivery)
             if flight:
@@ -473,6 +470,7 @@ class Notifier:
         self._flights[name] = _Flight(notification.receiver, ids, now + UNANSWERED_MS)
         for alert_id in ids:
             self._ledger.put(alert_id, notification.receiver).aloft = name
+        self._ledger.begins(name)
         self._ledger.spoke(notification.receiver, notification.group_key, now, notification.status)
         self._spend(notification, now)
         return notification

@@ -15,7 +15,7 @@ from services.alerter.routing.file import parse
 from services.alerter.routing.receiver import MailTo, Receiver
 from shared.schemas.alert import DeliveryOutcome
 from shared.schemas.control import ReceiverEntry, Trial
-from tests.unit.alerter.desk import HOUR, MINUTE, SECOND, START, Desk, fingerprint, of, plan, said
+from tests.unit.alerter.desk import HOUR, MINUTE, SECOND, START, Desk, fingerprint, of, plan, said, taken
 from tests.unit.alerter.support import alert
 
 # -- groups ----------------------------------------------------------------------------------------------------
@@ -177,6 +177,39 @@ def test_of_several_channels_one_that_takes_it_is_enough() -> None:
     assert desk.wait(8 * MINUTE) == []
     desk.hear(desk.delivery(first, "delivered", "email"))
     assert desk.wait(3 * HOUR) == []
+
+
+def two_ways() -> Desk:
+    given = plan()
+    given.receivers["ops"] = given.receivers["ops"].model_copy(update={"webhooks": [object()]})
+    return Desk(given, answer=lambda n: None)
+
+
+def test_a_channel_that_refuses_what_another_took_holds_nothing_up() -> None:
+    desk = two_ways()
+    fired = desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "delivered", "email"))
+    desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "permanent_failure", "webhook"))
+    desk.wait(10 * MINUTE)
+    desk.answer = taken
+    worse = desk.worsen(fired, severity="critical")
+    assert said(desk.sent[1:]) == [("ops", "worsened", "+a")]
+    desk.end(worse)
+    assert said(desk.wait(6 * MINUTE)) == [("ops", "resolved", "-a")]
+
+
+def test_a_successor_tries_again_what_one_channel_refused_and_the_other_has_not_answered() -> None:
+    desk = two_ways()
+    desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "permanent_failure", "webhook"))
+    desk.succeed()
+    assert [n.id for n in desk.sent[1:]] == [first.id]
+    desk.hear(desk.delivery(first, "permanent_failure", "webhook"), desk.delivery(first, "permanent_failure", "email"))
+    assert desk.wait(3 * HOUR) == []
+    assert len(desk.wait(HOUR + MINUTE)) == 1
 
 
 def test_a_delivery_in_several_parts_is_one() -> None:
