@@ -266,10 +266,15 @@ class Evaluator:
         return self._roster.take(monotonic)
 
     def _miss(self, watched: Watched, now_ms: int, monotonic: float) -> list[Alert]:
-        if watched.id in self._hosts or len(self._hosts) >= self._max_hosts or not self._ours(watched.id):
+        if self.silence.counts(watched.id) or not self._ours(watched.id):
             return []
-        host, out = self._host(watched.id, now_ms, monotonic)
-        self._hosts.move_to_end(watched.id, last=False)
+        out: list[Alert] = []
+        host = self._hosts.get(watched.id)  # is there without a word of its own where an anomaly named it
+        if host is None:
+            if len(self._hosts) >= self._max_hosts:
+                return []
+            host, out = self._host(watched.id, now_ms, monotonic)
+            self._hosts.move_to_end(watched.id, last=False)
         host.name, host.labels = watched.host, watched.labels
         self.silence.heard(watched.id, monotonic)
         return out
