@@ -70,9 +70,13 @@ class Ledger:
         if key not in self._spoke or at >= self._spoke[key][0]:
             self._spoke[key] = (at, status)
 
-    def spoken(self, receiver: str, group_key: str) -> int | None:
-        """When a message of this group last went to it, unless that one said that all is over."""
+    def spoken(self, receiver: str, group_key: str, now: int) -> int | None:
+        """When a message of this group last went to it, unless that one said that all is over. What went out by a
+        clock that is ahead of ours went out now.
+        """
         last = self._spoke.get((receiver, group_key))
+        if last and last[0] > now:
+            last = self._spoke[receiver, group_key] = (now, last[1])
         return last[0] if last and last[1] == "firing" else None
 
     def hear(self, delivery: Delivery) -> None:

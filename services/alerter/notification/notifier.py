@@ -35,6 +35,9 @@ from shared.schemas.control import Acknowledgement, Control, ReceiverEntry, Rout
 UNANSWERED_MS = 900_000
 """What was handed over and not heard of again for so long is decided anew."""
 
+SET_BACK_MS = 1000
+"""By more than this the clock is set back, not merely corrected."""
+
 Place = tuple[int | str, ...]
 
 DIGEST = "{}:{digest}"
@@ -148,6 +151,8 @@ class Notifier:
     def decide(self, now_ms: int) -> Decision:
         """What is to be sent and said now. Each notification is handed out once, until it is known that it failed."""
         attention: list[Attention] = []
+        if self._decided is not None and now_ms < self._decided - SET_BACK_MS:
+            self._look_anew(now_ms)
         self._pass_time(now_ms)
         looked, self._look = self._look, {}
         told, self._told = self._told, {}
@@ -258,6 +263,14 @@ class Notifier:
                 told.aloft = ""
             if alert_id in self._board.entries:
                 self._told[alert_id] = None
+
+    def _look_anew(self, now: int) -> None:
+        """The clock was set back: what was to happen by the other time would be late by the difference."""
+        self._decided = now
+        self._quiet_until.update(dict.fromkeys(self._hours, 0))
+        for entry in self._board:
+            entry.since = None if entry.since is None else min(entry.since, now)
+            self._look[entry.id] = None
 
     def _look_at_what_they_mean(self) -> None:
         silences, self._silenced = self._silenced, []
@@ -371,7 +384,7 @@ class Notifier:
             self._join_strays(entry)
         open_ends = False
         for group in entry.groups:
-            what, at = self._grouping.standing(entry, group, self._grouping.floor(group))
+            what, at = self._grouping.standing(entry, group, self._grouping.floor(group, now))
             if what == "done":
                 continue
             open_ends = True

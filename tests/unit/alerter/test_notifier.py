@@ -530,6 +530,26 @@ def test_quiet_hours_hold_back_what_is_not_let_through_and_tell_it_at_their_end(
 FLAPPING = "route: {receiver: ops, group_wait: 0s, group_interval: 1s}\nflapping: {times: 3, within: 10m}"
 
 
+def test_a_clock_that_is_set_back_holds_up_no_news() -> None:
+    desk = Desk()
+    desk.fire("a")
+    desk.wait(10 * SECOND)
+    desk.now -= HOUR
+    desk.settle()  # as every second
+    assert said(desk.wait(MINUTE)) == [("ops", "first", "+a")]
+    desk.now -= HOUR
+    desk.fire("b")
+    assert said(desk.wait(6 * MINUTE)) == [("ops", "changed", "+b +a")]
+
+
+def test_a_clock_that_is_set_back_uses_up_no_cap() -> None:
+    desk = capped(1)
+    desk.fire("a")
+    desk.now -= HOUR
+    desk.fire("b", rule="disk_full")
+    assert [occasion for _, occasion, _ in said(desk.wait(11 * MINUTE))] == ["digest"]
+
+
 def test_what_flaps_is_said_once_and_left_alone_until_it_is_still() -> None:
     desk = Desk(plan(FLAPPING))
     for number in range(8):
