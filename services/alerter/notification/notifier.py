@@ -87,6 +87,7 @@ class Notifier:
         self._trials = Trials()
         self._spent: dict[str, Spent] = {}
         self._flights: dict[str, _Flight] = {}
+        self._sweep_beyond = _SWEEP_EVERY
         self._leaving: deque[tuple[int, str]] = deque()
         """When to forget what ended and of which all was said, and its id."""
         self._decided: int | None = None
@@ -172,8 +173,9 @@ class Notifier:
                 notifications += self._flush(group, now_ms)
         for receiver in list(self._held):
             notifications += self._digest(receiver, now_ms)
-        if self._ledger.groups > _SWEEP_EVERY:
+        if self._ledger.groups > self._sweep_beyond:
             self._ledger.sweep(now_ms - _KEPT_MS)
+            self._sweep_beyond = max(_SWEEP_EVERY, 2 * self._ledger.groups)
         self._decided = now_ms
         return Decision(notifications, attention)
 

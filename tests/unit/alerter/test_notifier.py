@@ -645,6 +645,20 @@ def test_a_new_plan_tells_who_is_new_and_ends_what_the_old_one_began() -> None:
     assert said(desk.sent)[:2] == [("ops", "first", "+a"), ("boss", "first", "+a")]
 
 
+def test_groups_are_swept_when_there_are_twice_as_many_and_not_at_every_decision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.alerter.notification.notifier._SWEEP_EVERY", 4)
+    desk = Desk(plan("route: {receiver: ops, group_by: [host_id], group_wait: 0s}"))
+    swept: list[int] = []
+    ledger = desk.notifier._ledger
+    monkeypatch.setattr(ledger, "sweep", swept.append)
+    for n in range(20):
+        desk.fire(f"a{n}", host_id=f"h{n}")
+    assert len(swept) == 2  # beyond 4, and beyond 10
+    assert ledger.groups == 20
+
+
 def test_a_storm_is_a_handful_of_messages_and_every_alert_is_in_one() -> None:
     desk = Desk(parse("shipped.yaml", FILE.read_text(), [Receiver(name="email", email=MailTo(to=["a@b"]))]))
     for number in range(1000):
