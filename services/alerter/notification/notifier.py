@@ -35,6 +35,9 @@ from shared.schemas.control import Acknowledgement, Control, ReceiverEntry, Rout
 UNANSWERED_MS = 900_000
 """What was handed over and not heard of again for so long is decided anew."""
 
+RESTED_MS = 3_600_000
+"""Whoever decides has long told of what ended before that."""
+
 SET_BACK_MS = 1000
 """By more than this the clock is set back, not merely corrected."""
 
@@ -87,7 +90,7 @@ class Notifier:
         self._trials = Trials()
         self._spent: dict[str, Spent] = {}
         self._flights: dict[str, _Flight] = {}
-        self._sweep_beyond = _SWEEP_EVERY
+        self._sweep_beyond = self._rest_beyond = _SWEEP_EVERY
         self._leaving: deque[tuple[int, str]] = deque()
         """When to forget what ended and of which all was said, and its id."""
         self._decided: int | None = None
@@ -146,6 +149,22 @@ class Notifier:
             self._land(flight, flight.ids)
         self._flights.clear()
         self._decided = None
+
+    def rest(self, now_ms: int) -> None:
+        """Who does not decide forgets all the same what ended long ago and is settled."""
+        if self._board.ended <= self._rest_beyond:
+            return
+        for entry in list(self._board):
+            if not entry.firing and now_ms - entry.alert.ts > RESTED_MS and self._is_settled(entry):
+                self._bury(entry.id)
+        self._look = {i: None for i in self._look if self._board.get(i)}
+        self._told = {i: None for i in self._told if self._board.get(i)}
+        self._rest_beyond = max(_SWEEP_EVERY, 2 * self._board.ended)
+
+    def _is_settled(self, entry: Entry) -> bool:
+        """Whether nobody is to be told of its end."""
+        told = self._ledger.of(entry.id)
+        return not any(t.aloft or (t.knows and self._sends_resolved(receiver)) for receiver, t in told.items())
 
     # -- what is decided ---------------------------------------------------------------------------------------
 

@@ -645,6 +645,32 @@ def test_a_new_plan_tells_who_is_new_and_ends_what_the_old_one_began() -> None:
     assert said(desk.sent)[:2] == [("ops", "first", "+a"), ("boss", "first", "+a")]
 
 
+def test_who_stands_by_forgets_what_is_over_and_keeps_what_is_still_to_be_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.alerter.notification.notifier._SWEEP_EVERY", 4)
+    desk = Desk()
+    kept = desk.fire("kept", host_id="h0")
+    desk.wait(MINUTE)
+    desk.silence(9 * HOUR, of("host_id", "h0"))
+    desk.end(kept)
+    for n in range(1, 9):
+        fired = desk.fire(f"a{n}", host_id=f"h{n}")
+        desk.wait(6 * MINUTE)
+        desk.end(fired)
+        desk.wait(6 * MINUTE)
+    going_on = desk.fire("on", host_id="h9")
+    desk.wait(3 * HOUR)
+    standby = desk.another()
+    assert len(standby._board.entries) == 10
+    standby.rest(desk.now)
+    assert set(standby._board.entries) == {"kept", going_on.alert_id}
+    assert set(standby._look) | set(standby._told) == {"kept", "on"}
+    desk.notifier = standby
+    desk.settle()
+    assert [text for _, _, text in said(desk.wait(9 * HOUR)) if "-kept" in text] == ["+on -kept"]
+
+
 def test_groups_are_swept_when_there_are_twice_as_many_and_not_at_every_decision(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
