@@ -37,7 +37,7 @@ def matcher(value: Any) -> Any:
     if "~" in operator:
         try:
             re.compile(text)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"`{text}` is not a regular expression: {error}") from None
     return Matcher(name=name, value=text, is_regex="~" in operator, is_equal=operator[0] == "=")
 

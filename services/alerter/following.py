@@ -86,8 +86,8 @@ class Following:
             key = (message.key or b"").decode(errors="replace")
             if not message.value:
                 self._listener.told(key, None)
-            for decided in _read(message.value or b"", _control):
-                self._listener.told(key, decided)
+            for event in decided(message.value or b""):
+                self._listener.told(key, event)
         self.heard.set()
 
 
@@ -98,6 +98,11 @@ _control: TypeAdapter[Control] = TypeAdapter(Annotated[Control, Field(discrimina
 def read(value: bytes) -> Iterator[Said]:
     """The events of one message of the alerts topic; a line that is none is passed over."""
     return _read(value, _said)
+
+
+def decided(value: bytes) -> Iterator[Control]:
+    """What one message of the control topic says; a line that says nothing known is passed over."""
+    return _read(value, _control)
 
 
 def _read(value: bytes, adapter: TypeAdapter[E]) -> Iterator[E]:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field, TypeAdapter
 
 from services.alerter.evaluation.known import LATELY_MS
-from services.alerter.following import History, Said
+from services.alerter.following import History, Said, decided
 from shared.runtime.clock import Clock
 from shared.schemas.alert import Alert, Attention, Delivery
 from shared.schemas.control import Control, Watched
@@ -56,12 +53,9 @@ async def _said(store: Store, since_ms: int) -> list[Said]:
 
 
 async def _decided(store: Store, now_ms: int) -> list[Control]:
-    decided = [_control.validate_json(value) for (value,) in await store.query(_sql("decisions"))]
+    found = [event for (value,) in await store.query(_sql("decisions")) for event in decided(value.encode())]
     hosts = await store.query(_sql("watched_hosts"), {"since": now_ms - WATCHED_DAYS * 86_400_000})
-    return decided + [_watched(*row) for row in hosts]
-
-
-_control: TypeAdapter[Control] = TypeAdapter(Annotated[Control, Field(discriminator="kind")])
+    return found + [_watched(*row) for row in hosts]
 
 
 def _sql(name: str) -> str:

@@ -215,6 +215,8 @@ class Alerter:
     async def start(self) -> None:
         await self._publisher.start()
         await self._following.catch_up()
+        # While the group forms, others go on saying things about hosts that come to us.
+        self._run(self._following.run())
         self._use_receivers()
         await self._stream.start()
         await self.processor.decide(self._take_up)
@@ -229,7 +231,6 @@ class Alerter:
         self._ticked = self._heard = self._clock.monotonic()
         self._run(
             self.recorder.run(),
-            self._following.run(),
             self._telling.run(),
             self._lease.run(),
             self._lanes.watch(),

@@ -70,6 +70,8 @@ class Telling:
     def decide(self) -> float:
         """Seconds until there is something to decide again."""
         if self._since is None or not self._may():
+            if not self._behind():
+                self._notifier.rest(self._clock.now_ms())
             return LOOK_S
         settled = self._since + SETTLE_S - self._clock.monotonic()
         if settled > 0 or self._behind():

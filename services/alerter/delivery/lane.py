@@ -212,8 +212,8 @@ class Lane:
         log.warning("notification failed, will be tried again", extra={**extra, "seconds": round(pause, 1)})
 
     def _drop(self, job: Job) -> None:
-        with suppress(ValueError):  # forgotten meanwhile
-            self._jobs.remove(job)
+        # It may have been forgotten meanwhile, and offered again.
+        self._jobs = deque(j for j in self._jobs if j.notification.id != job.notification.id)
 
     def _tell(
         self, notification: Notification, attempt: int, outcome: DeliveryOutcome, detail: str, next_at: int | None

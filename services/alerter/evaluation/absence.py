@@ -19,6 +19,10 @@ class Silence:
         """Something of this host arrived, however old it says it is: the host is there."""
         self._heard[host_id] = now
 
+    def counts(self, host_id: str) -> bool:
+        """Whether its silence is being counted."""
+        return host_id in self._heard
+
     def forget(self, host_id: str) -> None:
         self._heard.pop(host_id, None)
 

@@ -36,6 +36,10 @@ STALE_MS = 300_000
 ANOMALY_STALE_MS = 3_600_000
 FORGET_AFTER_S = 7 * 86_400.0
 PARKED_S = 300.0
+AGAIN_S = 86_400.0
+"""What lasts is said again so often: the alerts topic forgets what was said a week ago, and who starts then would know
+nothing of it.
+"""
 _NONE: frozenset[str] = frozenset()
 
 
@@ -67,6 +71,7 @@ class Evaluator:
         self._step, self._ended = self._stepper.step, self._stepper.end
         self._us = Ourselves(name, self._stepper, known, ours)
         self._roster = Roster(2 * max_hosts)
+        self._said_again: float | None = None
         self.silence = Silence()
         self.lateness = Lateness()
         self.timings: Counter[Timing] = Counter()
@@ -156,6 +161,14 @@ class Evaluator:
         for host in list(self._hosts.values()):
             out += self._tick_host(host, now_ms, monotonic, late)
         return out
+
+    def lasting(self, now_ms: int, monotonic: float) -> list[Alert]:
+        """Once a day, the newest event of every alert that is open and of which nothing was said for a day."""
+        if self._said_again is not None and monotonic - self._said_again < AGAIN_S:
+            return []
+        self._said_again = monotonic
+        told = (alert for host in (self._us.host, *self._hosts.values()) for alert in host.told.values())
+        return [alert for alert in told if now_ms - alert.ts >= AGAIN_S * 1000]
 
     # -- rules that change -------------------------------------------------------------------------------------
 
@@ -266,10 +279,15 @@ class Evaluator:
         return self._roster.take(monotonic)
 
     def _miss(self, watched: Watched, now_ms: int, monotonic: float) -> list[Alert]:
-        if watched.id in self._hosts or len(self._hosts) >= self._max_hosts or not self._ours(watched.id):
+        if self.silence.counts(watched.id) or not self._ours(watched.id):
             return []
-        host, out = self._host(watched.id, now_ms, monotonic)
-        self._hosts.move_to_end(watched.id, last=False)
+        out: list[Alert] = []
+        host = self._hosts.get(watched.id)  # is there without a word of its own where an anomaly named it
+        if host is None:
+            if len(self._hosts) >= self._max_hosts:
+                return []
+            host, out = self._host(watched.id, now_ms, monotonic)
+            self._hosts.move_to_end(watched.id, last=False)
         host.name, host.labels = watched.host, watched.labels
         self.silence.heard(watched.id, monotonic)
         return out

@@ -64,6 +64,7 @@ class Processor:
             self._outbox += self._evaluator.tick(self._clock.now_ms(), self._clock.monotonic())
             await self._record()
             await self._record_roster()
+            await self._say_again()
 
     async def decide(self, decide: Callable[[int, float], Sequence[Alert]]) -> None:
         """Record what the evaluator says when it is asked ``decide(now_ms, monotonic)``, between two batches: to take
@@ -122,6 +123,12 @@ class Processor:
             )
             for key, _ in some:
                 del self._roster[key]
+
+    async def _say_again(self) -> None:
+        """It changes nothing, so what does not arrive today may wait for tomorrow."""
+        lasting = self._evaluator.lasting(self._clock.now_ms(), self._clock.monotonic())
+        for start in range(0, len(lasting), _AT_ONCE):
+            await asyncio.gather(*(self._publish([alert]) for alert in lasting[start : start + _AT_ONCE]))
 
     async def _publish(self, alerts: Sequence[Alert]) -> None:
         """Of one host, in order."""

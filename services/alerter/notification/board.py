@@ -87,6 +87,11 @@ class Board:
         """Whether it is known to have ended, and nothing more is to be said of it."""
         return alert_id in self._graves
 
+    @property
+    def ended(self) -> int:
+        """Alerts that ended and are still here."""
+        return len(self._ended)
+
     def of(self, fingerprint: str) -> set[str]:
         """Ids of the alerts here that have it."""
         return self._of.get(fingerprint, set())

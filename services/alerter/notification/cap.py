@@ -24,5 +24,7 @@ class Spent:
 
     def free_at(self, cap: Cap, now: int) -> int:
         """When the next message may go; ``now`` or earlier: at once."""
+        for name in [name for name, t in self.at.items() if t > now]:
+            self.at[name] = now  # by a clock that is ahead of ours
         recent = sorted(t for t in self.at.values() if t > now - cap.per)
         return now if len(recent) < cap.messages else recent[-cap.messages] + cap.per

@@ -81,9 +81,9 @@ class Grouping:
         self._hushed = hushed
         self._sends_resolved = sends_resolved
 
-    def floor(self, group: Group) -> int:
+    def floor(self, group: Group, now: int) -> int:
         """Before this a group that has spoken is not to speak again."""
-        spoken = self._ledger.spoken(group.receiver, group.key)
+        spoken = self._ledger.spoken(group.receiver, group.key, now)
         return 0 if spoken is None else spoken + group.route.group_interval_ms
 
     def standing(self, entry: Entry, group: Group, floor: int) -> tuple[Saying, int]:
@@ -134,7 +134,7 @@ class Grouping:
         return index, at
 
     def talk(self, group: Group, now: int) -> Talk:
-        floor = self.floor(group)
+        floor = self.floor(group, now)
         talk = Talk()
         waiting: list[int] = []
         since: list[int] = []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.alerter.notification.notification import Status
 from shared.schemas.alert import Delivery
+
+MOST_ANSWERS = 10_000
 
 _NOBODY: Mapping[str, Told] = {}
 
@@ -35,9 +38,20 @@ class Told:
         return self.told_at > 0 and not self.over
 
 
+@dataclass(slots=True)
+class _Answers:
+    """Of the channels of a receiver to one notification."""
+
+    taken: bool = False
+    refused: set[str] = field(default_factory=set)
+    all_at: int = 0
+    """When the last of them refused it; what comes later answers another try."""
+
+
 class Ledger:
     def __init__(self) -> None:
         self._told: dict[str, dict[str, Told]] = {}
+        self._answers: OrderedDict[str, _Answers] = OrderedDict()
         self._spoke: dict[tuple[str, str], tuple[int, Status]] = {}
 
     def get(self, alert_id: str, receiver: str) -> Told | None:
@@ -56,9 +70,13 @@ class Ledger:
         if key not in self._spoke or at >= self._spoke[key][0]:
             self._spoke[key] = (at, status)
 
-    def spoken(self, receiver: str, group_key: str) -> int | None:
-        """When a message of this group last went to it, unless that one said that all is over."""
+    def spoken(self, receiver: str, group_key: str, now: int) -> int | None:
+        """When a message of this group last went to it, unless that one said that all is over. What went out by a
+        clock that is ahead of ours went out now.
+        """
         last = self._spoke.get((receiver, group_key))
+        if last and last[0] > now:
+            last = self._spoke[receiver, group_key] = (now, last[1])
         return last[0] if last and last[1] == "firing" else None
 
     def hear(self, delivery: Delivery) -> None:
@@ -69,7 +87,27 @@ class Ledger:
             if delivery.outcome == "delivered":
                 self._delivered(told, delivery, over)
         if delivery.outcome == "delivered":
+            self._answers_to(delivery.notification_id).taken = True
             self.spoke(delivery.receiver, delivery.group_key, delivery.ts, delivery.status)
+
+    def begins(self, notification_id: str) -> None:
+        """All channels are asked, again perhaps."""
+        self._answers.pop(notification_id, None)
+
+    def refused_by_all(self, delivery: Delivery, ways: int) -> bool:
+        """Whether with this refusal none of the ``ways`` to tell its receiver is left, and none of them took it."""
+        if delivery.channel == "none":
+            return True
+        answers = self._answers_to(delivery.notification_id)
+        if answers.taken:
+            return False
+        if answers.all_at and delivery.ts > answers.all_at:
+            answers.refused, answers.all_at = set(), 0
+        answers.refused.add(delivery.channel)
+        if len(answers.refused) < ways:
+            return False
+        answers.all_at = delivery.ts
+        return True
 
     def failed(self, delivery: Delivery) -> None:
         """No channel of the receiver took it."""
@@ -92,6 +130,12 @@ class Ledger:
     @property
     def groups(self) -> int:
         return len(self._spoke)
+
+    def _answers_to(self, notification_id: str) -> _Answers:
+        answers = self._answers.setdefault(notification_id, _Answers())
+        if len(self._answers) > MOST_ANSWERS:
+            self._answers.popitem(last=False)
+        return answers
 
     @staticmethod
     def _delivered(told: Told, delivery: Delivery, over: bool) -> None:

@@ -35,6 +35,12 @@ from shared.schemas.control import Acknowledgement, Control, ReceiverEntry, Rout
 UNANSWERED_MS = 900_000
 """What was handed over and not heard of again for so long is decided anew."""
 
+RESTED_MS = 3_600_000
+"""Whoever decides has long told of what ended before that."""
+
+SET_BACK_MS = 1000
+"""By more than this the clock is set back, not merely corrected."""
+
 Place = tuple[int | str, ...]
 
 DIGEST = "{}:{digest}"
@@ -58,7 +64,6 @@ class _Flight:
     receiver: str
     ids: set[str]
     until: int
-    failed: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -85,6 +90,7 @@ class Notifier:
         self._trials = Trials()
         self._spent: dict[str, Spent] = {}
         self._flights: dict[str, _Flight] = {}
+        self._sweep_beyond = self._rest_beyond = _SWEEP_EVERY
         self._leaving: deque[tuple[int, str]] = deque()
         """When to forget what ended and of which all was said, and its id."""
         self._decided: int | None = None
@@ -144,11 +150,29 @@ class Notifier:
         self._flights.clear()
         self._decided = None
 
+    def rest(self, now_ms: int) -> None:
+        """Who does not decide forgets all the same what ended long ago and is settled."""
+        if self._board.ended <= self._rest_beyond:
+            return
+        for entry in list(self._board):
+            if not entry.firing and now_ms - entry.alert.ts > RESTED_MS and self._is_settled(entry):
+                self._bury(entry.id)
+        self._look = {i: None for i in self._look if self._board.get(i)}
+        self._told = {i: None for i in self._told if self._board.get(i)}
+        self._rest_beyond = max(_SWEEP_EVERY, 2 * self._board.ended)
+
+    def _is_settled(self, entry: Entry) -> bool:
+        """Whether nobody is to be told of its end."""
+        told = self._ledger.of(entry.id)
+        return not any(t.aloft or (t.knows and self._sends_resolved(receiver)) for receiver, t in told.items())
+
     # -- what is decided ---------------------------------------------------------------------------------------
 
     def decide(self, now_ms: int) -> Decision:
         """What is to be sent and said now. Each notification is handed out once, until it is known that it failed."""
         attention: list[Attention] = []
+        if self._decided is not None and now_ms < self._decided - SET_BACK_MS:
+            self._look_anew(now_ms)
         self._pass_time(now_ms)
         looked, self._look = self._look, {}
         told, self._told = self._told, {}
@@ -168,8 +192,9 @@ class Notifier:
                 notifications += self._flush(group, now_ms)
         for receiver in list(self._held):
             notifications += self._digest(receiver, now_ms)
-        if self._ledger.groups > _SWEEP_EVERY:
+        if self._ledger.groups > self._sweep_beyond:
             self._ledger.sweep(now_ms - _KEPT_MS)
+            self._sweep_beyond = max(_SWEEP_EVERY, 2 * self._ledger.groups)
         self._decided = now_ms
         return Decision(notifications, attention)
 
@@ -238,9 +263,7 @@ class Notifier:
             if flight:
                 self._settle(delivery.notification_id, flight, delivery.alert_ids)
         else:
-            if flight and delivery.channel not in flight.failed:
-                flight.failed.add(delivery.channel)
-            if flight and delivery.channel != "none" and len(flight.failed) < self._channels(delivery.receiver):
+            if not self._ledger.refused_by_all(delivery, self._channels(delivery.receiver)):
                 return
             self._ledger.failed(delivery)
             if flight:
@@ -261,6 +284,14 @@ class Notifier:
                 told.aloft = ""
             if alert_id in self._board.entries:
                 self._told[alert_id] = None
+
+    def _look_anew(self, now: int) -> None:
+        """The clock was set back: what was to happen by the other time would be late by the difference."""
+        self._decided = now
+        self._quiet_until.update(dict.fromkeys(self._hours, 0))
+        for entry in self._board:
+            entry.since = None if entry.since is None else min(entry.since, now)
+            self._look[entry.id] = None
 
     def _look_at_what_they_mean(self) -> None:
         silences, self._silenced = self._silenced, []
@@ -374,7 +405,7 @@ class Notifier:
             self._join_strays(entry)
         open_ends = False
         for group in entry.groups:
-            what, at = self._grouping.standing(entry, group, self._grouping.floor(group))
+            what, at = self._grouping.standing(entry, group, self._grouping.floor(group, now))
             if what == "done":
                 continue
             open_ends = True
@@ -473,6 +504,7 @@ class Notifier:
         self._flights[name] = _Flight(notification.receiver, ids, now + UNANSWERED_MS)
         for alert_id in ids:
             self._ledger.put(alert_id, notification.receiver).aloft = name
+        self._ledger.begins(name)
         self._ledger.spoke(notification.receiver, notification.group_key, now, notification.status)
         self._spend(notification, now)
         return notification

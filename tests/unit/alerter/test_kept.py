@@ -7,7 +7,7 @@ from shared.runtime.clock import ManualClock
 from shared.runtime.settings import Settings
 from shared.schemas.alert import Alert, Attention, Delivery
 from shared.schemas.codec import encode, pack
-from shared.schemas.control import Control, Matcher, Silence, Watched, key_of
+from shared.schemas.control import Control, Matcher, Silence, Trial, Watched, key_of
 from shared.store.clickhouse import open_store
 from shared.store.port import Store, StoreError
 from tests.support.store import empty_store, fresh_store
@@ -88,6 +88,18 @@ async def test_what_was_decided_is_told_before_the_api_tells_it(fresh_store: Set
     )
     await store.close()
     assert [e for e in await kept(fresh_store) if not isinstance(e, Watched)] == [silence]
+
+
+async def test_a_decision_that_cannot_be_read_costs_only_itself(fresh_store: Settings) -> None:
+    trial = Trial(event_id="t", ts=T0, id="t", receiver="ops")
+    store = await open_store(fresh_store, "writer")
+    await store.insert_rows(
+        "decisions",
+        ["key", "value", "version"],
+        [("oracle:1", '{"kind": "oracle", "id": "1"}', 1), (key_of(trial), encode(trial).decode(), 1)],
+    )
+    await store.close()
+    assert await kept(fresh_store) == [trial]
 
 
 async def test_an_empty_store_is_an_empty_past(fresh_store: Settings) -> None:

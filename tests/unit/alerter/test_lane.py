@@ -289,6 +289,31 @@ async def test_what_is_forgotten_is_neither_sent_nor_recorded() -> None:
     assert (channel.tried, records) == ([], [])
 
 
+async def test_what_arrives_although_it_was_forgotten_is_not_sent_again() -> None:
+    """The lease went and came back in the middle of an attempt."""
+    channel = FakeChannel()
+    answer = asyncio.Event()
+
+    async def deliver_slowly(notification: Notification) -> Outcome:
+        channel.tried.append((0.0, notification.alerts[0].alert_id))
+        await answer.wait()
+        return Delivered()
+
+    channel.deliver = deliver_slowly  # type: ignore[method-assign]
+    lane, records = lane_of(channel)
+    lane.offer(note("a"))
+    running = asyncio.create_task(lane.run())
+    await eventually(lambda: bool(channel.tried))
+    lane.forget()
+    lane.offer(note("a"))
+    lane.offer(note("b"))
+    answer.set()
+    await eventually(lambda: not lane.waiting)
+    running.cancel()
+    assert [name for _, name in channel.tried] == ["a", "b"]
+    assert records.outcomes() == ["delivered", "delivered"]
+
+
 async def test_what_waits_already_is_not_taken_twice() -> None:
     lane, _ = lane_of(FakeChannel())
     lane.offer(note("a"))

@@ -15,7 +15,7 @@ from services.alerter.routing.file import parse
 from services.alerter.routing.receiver import MailTo, Receiver
 from shared.schemas.alert import DeliveryOutcome
 from shared.schemas.control import ReceiverEntry, Trial
-from tests.unit.alerter.desk import HOUR, MINUTE, SECOND, START, Desk, fingerprint, of, plan, said
+from tests.unit.alerter.desk import HOUR, MINUTE, SECOND, START, Desk, fingerprint, of, plan, said, taken
 from tests.unit.alerter.support import alert
 
 # -- groups ----------------------------------------------------------------------------------------------------
@@ -177,6 +177,39 @@ def test_of_several_channels_one_that_takes_it_is_enough() -> None:
     assert desk.wait(8 * MINUTE) == []
     desk.hear(desk.delivery(first, "delivered", "email"))
     assert desk.wait(3 * HOUR) == []
+
+
+def two_ways() -> Desk:
+    given = plan()
+    given.receivers["ops"] = given.receivers["ops"].model_copy(update={"webhooks": [object()]})
+    return Desk(given, answer=lambda n: None)
+
+
+def test_a_channel_that_refuses_what_another_took_holds_nothing_up() -> None:
+    desk = two_ways()
+    fired = desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "delivered", "email"))
+    desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "permanent_failure", "webhook"))
+    desk.wait(10 * MINUTE)
+    desk.answer = taken
+    worse = desk.worsen(fired, severity="critical")
+    assert said(desk.sent[1:]) == [("ops", "worsened", "+a")]
+    desk.end(worse)
+    assert said(desk.wait(6 * MINUTE)) == [("ops", "resolved", "-a")]
+
+
+def test_a_successor_tries_again_what_one_channel_refused_and_the_other_has_not_answered() -> None:
+    desk = two_ways()
+    desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "permanent_failure", "webhook"))
+    desk.succeed()
+    assert [n.id for n in desk.sent[1:]] == [first.id]
+    desk.hear(desk.delivery(first, "permanent_failure", "webhook"), desk.delivery(first, "permanent_failure", "email"))
+    assert desk.wait(3 * HOUR) == []
+    assert len(desk.wait(HOUR + MINUTE)) == 1
 
 
 def test_a_delivery_in_several_parts_is_one() -> None:
@@ -497,6 +530,26 @@ def test_quiet_hours_hold_back_what_is_not_let_through_and_tell_it_at_their_end(
 FLAPPING = "route: {receiver: ops, group_wait: 0s, group_interval: 1s}\nflapping: {times: 3, within: 10m}"
 
 
+def test_a_clock_that_is_set_back_holds_up_no_news() -> None:
+    desk = Desk()
+    desk.fire("a")
+    desk.wait(10 * SECOND)
+    desk.now -= HOUR
+    desk.settle()  # as every second
+    assert said(desk.wait(MINUTE)) == [("ops", "first", "+a")]
+    desk.now -= HOUR
+    desk.fire("b")
+    assert said(desk.wait(6 * MINUTE)) == [("ops", "changed", "+b +a")]
+
+
+def test_a_clock_that_is_set_back_uses_up_no_cap() -> None:
+    desk = capped(1)
+    desk.fire("a")
+    desk.now -= HOUR
+    desk.fire("b", rule="disk_full")
+    assert [occasion for _, occasion, _ in said(desk.wait(11 * MINUTE))] == ["digest"]
+
+
 def test_what_flaps_is_said_once_and_left_alone_until_it_is_still() -> None:
     desk = Desk(plan(FLAPPING))
     for number in range(8):
@@ -590,6 +643,46 @@ def test_a_new_plan_tells_who_is_new_and_ends_what_the_old_one_began() -> None:
     desk.end(fired)
     assert sorted(said(desk.wait(HOUR))) == [("boss", "resolved", "-a"), ("ops", "resolved", "-a")]
     assert said(desk.sent)[:2] == [("ops", "first", "+a"), ("boss", "first", "+a")]
+
+
+def test_who_stands_by_forgets_what_is_over_and_keeps_what_is_still_to_be_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.alerter.notification.notifier._SWEEP_EVERY", 4)
+    desk = Desk()
+    kept = desk.fire("kept", host_id="h0")
+    desk.wait(MINUTE)
+    desk.silence(9 * HOUR, of("host_id", "h0"))
+    desk.end(kept)
+    for n in range(1, 9):
+        fired = desk.fire(f"a{n}", host_id=f"h{n}")
+        desk.wait(6 * MINUTE)
+        desk.end(fired)
+        desk.wait(6 * MINUTE)
+    going_on = desk.fire("on", host_id="h9")
+    desk.wait(3 * HOUR)
+    standby = desk.another()
+    assert len(standby._board.entries) == 10
+    standby.rest(desk.now)
+    assert set(standby._board.entries) == {"kept", going_on.alert_id}
+    assert set(standby._look) | set(standby._told) == {"kept", "on"}
+    desk.notifier = standby
+    desk.settle()
+    assert [text for _, _, text in said(desk.wait(9 * HOUR)) if "-kept" in text] == ["+on -kept"]
+
+
+def test_groups_are_swept_when_there_are_twice_as_many_and_not_at_every_decision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.alerter.notification.notifier._SWEEP_EVERY", 4)
+    desk = Desk(plan("route: {receiver: ops, group_by: [host_id], group_wait: 0s}"))
+    swept: list[int] = []
+    ledger = desk.notifier._ledger
+    monkeypatch.setattr(ledger, "sweep", swept.append)
+    for n in range(20):
+        desk.fire(f"a{n}", host_id=f"h{n}")
+    assert len(swept) == 2  # beyond 4, and beyond 10
+    assert ledger.groups == 20
 
 
 def test_a_storm_is_a_handful_of_messages_and_every_alert_is_in_one() -> None:

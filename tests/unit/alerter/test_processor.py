@@ -217,6 +217,22 @@ async def test_a_host_that_is_forgotten_is_written_off() -> None:
     ]
 
 
+async def test_what_lasts_is_said_again_before_the_topic_forgets_it() -> None:
+    bench = Bench(DISK_RULE)
+    await bench.processor.handle(bench.full("h1", "h2"))
+    await bench.processor.handle(bench.full("h2", percent=1))
+    await bench.processor.tick()
+    fired, *_ = bench.bus.alerts()
+    bench.bus.values.clear()
+    bench.told()
+    for _ in range(49):
+        bench.clock.advance(3600)
+        await bench.processor.handle(bench.full("h1"))
+        await bench.processor.tick()
+    assert bench.bus.alerts() == [fired, fired]
+    assert bench.told() == []
+
+
 async def test_other_rules_are_recorded_like_everything_else() -> None:
     bench = Bench(DISK_RULE)
     await bench.processor.handle(bench.full())

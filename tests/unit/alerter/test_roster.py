@@ -7,7 +7,7 @@ from typing import Any
 from services.alerter.evaluation.roster import SAID_EVERY_S, Roster
 from shared.schemas.control import Watched, key_of
 from shared.schemas.sample import Cpu
-from tests.unit.alerter.support import CPU_RULE, SILENCE_RULE, Watch, sample
+from tests.unit.alerter.support import ANOMALY_RULE, CPU_RULE, SILENCE_RULE, Watch, sample
 
 NOW = 1_800_000_000_000
 
@@ -64,6 +64,15 @@ def test_a_host_that_never_speaks_again_after_a_restart_is_missed() -> None:
     assert watch.tick(59) == []
     (fired,) = watch.tick(2)
     assert (fired.host_id, fired.host, fired.labels["env"], fired.state) == ("h1", "web1", "prod", "firing")
+
+
+def test_a_host_of_which_only_an_anomaly_was_heard_is_missed_too() -> None:
+    watch = Watch(SILENCE_RULE, ANOMALY_RULE)
+    watch.anomaly("close")  # what was left to read, before anybody said whom to miss
+    tell(watch, "h1", watched(env="prod"))
+    assert watch.tick(59) == []
+    (fired,) = watch.tick(2)
+    assert (fired.host_id, fired.rule, fired.labels["env"]) == ("h1", "host_silent", "prod")
 
 
 def test_only_who_has_its_partition_misses_it() -> None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.alerter.service import DEAF_SECONDS, STUCK_SECONDS, build
+from shared.bus.port import BusError, Message
 from shared.runtime.clock import ManualClock
 from shared.runtime.health import Health
 from shared.runtime.settings import Settings, SettingsError
+from shared.schemas.alert import Alert
+from shared.schemas.codec import encode
+from shared.schemas.topics import ALERTS
+from tests.support.waiting import eventually
+from tests.unit.alerter.support import alert
 
 
 def settings(tmp_path: Path, **sections: Any) -> Settings:
@@ -45,6 +53,48 @@ def test_health_is_progress_and_the_broker(tmp_path: Path) -> None:
     clock.advance(max(STUCK_SECONDS, DEAF_SECONDS) + 1)
     assert "decided nothing for 61 s" in Health.failures(health.progress)["alerter"]
     assert "has not answered the alerter for 61 s" in Health.failures(health.dependencies)["alerter"]
+
+
+class Topics:
+    """A tail of topics on which somebody else says something."""
+
+    def __init__(self) -> None:
+        self.coming: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def start(self) -> None: ...
+
+    async def messages(self) -> AsyncIterator[Sequence[Message]]:
+        while True:
+            yield [await self.coming.get()]
+
+    def lag(self) -> int:
+        return self.coming.qsize()
+
+    async def stop(self) -> None: ...
+
+
+async def test_what_others_say_while_the_group_forms_is_known_when_their_hosts_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forming takes seconds; whose alerts of that time were not known would begin them anew, and never end theirs."""
+    topics = Topics()
+    alerter = build(settings(tmp_path), tail=topics)
+    known: list[Alert] = []
+
+    async def form() -> None:
+        topics.coming.put_nowait(Message(ALERTS.name, 0, 0, b"h1", encode(alert("a")), 0))
+        await eventually(lambda: not topics.coming.qsize())
+
+    async def decide(decide: object) -> None:
+        known.extend(alerter._known.of("h1"))
+        raise BusError("that will do")
+
+    monkeypatch.setattr(alerter._stream, "start", form)
+    monkeypatch.setattr(alerter.processor, "decide", decide)
+    with pytest.raises(BusError):
+        await alerter.start()
+    assert [a.alert_id for a in known] == ["a"]
+    await alerter.stop()
 
 
 async def test_stopping_before_starting_is_fine(tmp_path: Path) -> None:
