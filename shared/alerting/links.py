@@ -119,4 +119,7 @@ def _packed(data: bytes) -> str:
 
 
 def _unpacked(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if _packed(data) != text:  # bits that mean nothing may be anything: there is one way to write a link
+        raise ValueError(text)
+    return data

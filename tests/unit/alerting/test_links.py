@@ -89,3 +89,10 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(SettingsError, match="cannot be made"):
         link_secret(settings(tmp_path))
+
+
+def test_there_is_one_way_to_write_a_link() -> None:
+    """The last character of a signature has bits that mean nothing."""
+    token = sign(SECRET, "ack", "a1", None, 2000, "n")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    assert [last for last in letters if read(SECRET, token[:-1] + last, 0) is not Refusal.NOT_OURS] == [token[-1]]
