@@ -31,7 +31,7 @@ class Document(Generic[M]):
 
     def problem(self, path: Path, reason: str) -> str:
         """A sentence about what stands at ``path``."""
-        return f"{self.name}:{line_of(path, self.lines)}: {reason}"
+        return one_line(f"{self.name}:{line_of(path, self.lines)}: {reason}")
 
 
 def refuse(problems: list[str], error: type[FileError] = FileError) -> None:
@@ -69,7 +69,7 @@ def read(name: str, text: str, model: type[M], naming: Mapping[str, str] | None 
             (line_of(e["loc"], lines), f"{_where(e['loc'], tree, naming or {})}{_why(e, model)}")
             for e in error.errors()
         )
-        return [f"{name}:{line}: {text}" for line, text in found]
+        return [one_line(f"{name}:{line}: {text}") for line, text in found]
 
 
 def reasons(
@@ -77,7 +77,12 @@ def reasons(
 ) -> list[str]:
     """What is wrong with a model that was made from what stands at a place of a document, with lines."""
     found = sorted((line_of((*at, *e["loc"]), document.lines), e["loc"], _why(e, model)) for e in error.errors())
-    return [f"{document.name}:{line}: {_words([called], loc)}{why}" for line, loc, why in found]
+    return [one_line(f"{document.name}:{line}: {_words([called], loc)}{why}") for line, loc, why in found]
+
+
+def one_line(text: str) -> str:
+    """A refusal is a line, whatever it quotes: Unicode has line ends of its own."""
+    return " ".join(text.split())
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:

@@ -215,8 +215,8 @@ async def test_while_nothing_can_be_stored_no_more_is_held_than_fits_the_buffers
         most = max(most, held())
         attempts = notebook.attempts
         await eventually(lambda: notebook.attempts >= attempts + 2)
-        assert 500 <= held() <= most + MOST_HELD // 2, "it stays so while the outage lasts"
-        assert most <= MOST_HELD
+        most = max(most, held())
+        assert held() >= 500 and most <= MOST_HELD, "it stays so while the outage lasts"
         notebook.error = None
         # Each at least once: what came twice must not count for one that is still on its way.
         await eventually(lambda: len({m.value for m in notebook.seen}) >= many, within=120)

@@ -284,3 +284,10 @@ def test_the_manuals_examples_can_be_used() -> None:
 def test_the_manual_names_every_shipped_rule_and_its_severity() -> None:
     said = dict(re.findall(r"^\| `(\w+)` \|.*\| (\w+) \|$", MANUAL, re.M))
     assert said == {r.name: r.severity for r in load_book(None).enabled}
+
+
+def test_a_refusal_is_one_line_whatever_it_quotes() -> None:
+    text = "rules:\n  - {name: a, title: A, metric: cpu.percent, above: 1, labels: {t\u2028 ops: 1}}\n"
+    with pytest.raises(RulesError) as refused:
+        bind({"f.yaml": text}, OURS)
+    assert all(re.match(r"f\.yaml:\d+: ", line) for line in str(refused.value).splitlines())
