@@ -40,6 +40,12 @@ shipped: false
 rules:
   - {{name: fault, title: A fault, metric: memory.percent, above: {above}, leave: {leave}, severity: critical}}
 """
+ROUTING = """
+route: {{receiver: hook, group_by: [alertname], group_wait: 0s, group_interval: 1s}}
+receivers:
+  - {{name: hook, webhooks: [{{url: "{url}"}}], cap: {{messages: 1000, per: 1m}}}}
+flapping: {{times: 100, within: 1s}}  # the same fault twenty times is what it is
+"""
 PARTS = ("sampling", "publish", "decision", "delivery", "in all")
 
 
@@ -84,12 +90,13 @@ def main(faults: float = 20) -> None:
     told: list[tuple[float, float, float]] = []
     with tempfile.TemporaryDirectory() as folder, receiver() as arrivals:
         rules = Path(folder) / "rules.yaml"
-        used = psutil.virtual_memory().percent
-        rules.write_text(RULE.format(above=used + 0.6 * SHARE, leave=used + 0.4 * SHARE))
+        rules.write_text("shipped: false\nrules: []\n")
+        routing = Path(folder) / "routing.yaml"
+        routing.write_text(ROUTING.format(url=arrivals.url))
         product = Product(
             Path(folder) / "data",
             LAPWING_ALERTER__RULES=str(rules),
-            LAPWING_ALERTER__WEBHOOK_URL=arrivals.url,
+            LAPWING_ALERTER__ROUTING=str(routing),
             LAPWING_ALERTER__HOST_SILENT_AFTER="3600",
         )
         product.start()
@@ -97,6 +104,9 @@ def main(faults: float = 20) -> None:
             product.login()
             product.until("/api/system/monitor/", lambda data: data["memory"]["percent"] > 0)
             time.sleep(10)  # its own start is over, and its memory is what it will be
+            used = psutil.virtual_memory().percent
+            rules.write_text(RULE.format(above=used + 0.6 * SHARE, leave=used + 0.4 * SHARE))
+            time.sleep(5)  # files are looked at every two seconds
             for number in range(int(faults)):
                 told.append(_fault(arrivals, number + 1))
             sampled, decided = asyncio.run(_published(product))
@@ -122,7 +132,7 @@ def _fault(arrivals: Arrivals, number: int) -> tuple[float, float, float]:
         finally:
             taken.unlink()
     _until(lambda: arrivals.resolved >= number, arrivals)
-    time.sleep(random.uniform(11, 12))  # the group's interval, and some phase of the second
+    time.sleep(random.uniform(2, 3))  # the group's interval, and some phase of the second
     return at, began, arrived
 
 

@@ -287,7 +287,7 @@ def test_the_manual_names_every_shipped_rule_and_its_severity() -> None:
 
 
 def test_a_refusal_is_one_line_whatever_it_quotes() -> None:
-    text = "rules:\n  - {name: a, title: A, metric: cpu.percent, above: 1, labels: {t\u2028 ops: 1}}\n"
+    text = "rules:\n  - name: a\n    title: A\n    metric: cpu.percent\n    above: 1\n    labels: {t\u2028 ops}\n"
     with pytest.raises(RulesError) as refused:
         bind({"f.yaml": text}, OURS)
     assert all(re.match(r"f\.yaml:\d+: ", line) for line in str(refused.value).splitlines())
