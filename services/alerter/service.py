@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -273,14 +274,10 @@ class Alerter:
 
     async def _tick(self) -> None:
         while True:
-            try:
+            with _waiting_for_the_broker():
                 await self.processor.decide(self._catch_up_with_hosts)
                 await self.processor.tick()
                 await self._say_setup()
-            except BusError as error:
-                if error.permanent:
-                    raise
-                log.warning("transitions wait for the broker", extra={"reason": str(error)})
             self._use_receivers()
             self._ticked = self._clock.monotonic()
             await asyncio.sleep(TICK_SECONDS)
@@ -313,7 +310,8 @@ class Alerter:
             plan = await asyncio.to_thread(self._changes.plan)
             if book is not None:
                 self._book = book
-                await self._until_recorded(partial(self._adopt, book))
+                with _waiting_for_the_broker():
+                    await self.processor.decide(partial(self._adopt, book))
             if plan is not None:
                 self._notifier.adopt(plan, self._clock.now_ms())
                 self._receivers_changed = True
@@ -331,10 +329,9 @@ class Alerter:
 
     def _catch_up_with_hosts(self, now_ms: int, monotonic: float) -> list[Alert]:
         out = self._catch_up_with_watched(now_ms, monotonic)
-        if (ours := self._stream.partitions(METRICS)) != self._partitions:
+        if self._stream.partitions(METRICS) != self._partitions:
             out += self._evaluator.reassigned(now_ms, monotonic)
             out += self._take_up(now_ms, monotonic)
-            self._partitions = ours
         return out
 
     def _catch_up_with_watched(self, now_ms: int, monotonic: float) -> list[Alert]:
@@ -343,14 +340,6 @@ class Alerter:
 
     def _adopt(self, book: Book, now_ms: int, _: float) -> list[Alert]:
         return self._evaluator.adopt(book.enabled, now_ms)
-
-    async def _until_recorded(self, decide: Callable[[int, float], list[Alert]]) -> None:
-        try:
-            await self.processor.decide(decide)
-        except BusError as error:
-            if error.permanent:
-                raise
-            log.warning("transitions wait for the broker", extra={"reason": str(error)})
 
     def _use_receivers(self) -> None:
         if self._receivers_changed:
@@ -402,3 +391,14 @@ class Alerter:
     def deaf(self) -> str | None:
         seconds = self._clock.monotonic() - self._heard
         return f"the broker has not answered the alerter for {seconds:.0f} s" if seconds > DEAF_SECONDS else None
+
+
+@contextmanager
+def _waiting_for_the_broker() -> Iterator[None]:
+    """What could not be recorded is kept, and recorded the next time."""
+    try:
+        yield
+    except BusError as error:
+        if error.permanent:
+            raise
+        log.warning("transitions wait for the broker", extra={"reason": str(error)})

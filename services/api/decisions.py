@@ -47,6 +47,14 @@ class Decisions:
     async def take_back(self, key: str) -> None:
         await self._keep(key, b"")
 
+    async def taken_back(self, key: str, unknown: ApiError) -> dict[str, Any]:
+        """What was decided, and is no more. Raises ``unknown`` where nothing was."""
+        said = await self.of(key)
+        if said is None:
+            raise unknown
+        await self.take_back(key)
+        return said
+
     async def of(self, key: str) -> dict[str, Any] | None:
         """As it was told; ``None`` where nothing was decided, or not any more."""
         rows = await self._queries.rows(statement("decision"), {"key": key})

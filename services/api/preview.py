@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared.alerting.matching import matches, written
+from shared.alerting.quiet_hours import is_quiet
 from shared.alerting.routing import group_labels, taken
 from shared.schemas.control import QuietHours, RouteEntry, Setup
 
@@ -52,15 +51,3 @@ def _path(routes: Sequence[RouteEntry], index: int) -> list[int]:
 def _is_held(quiet: QuietHours, labels: Mapping[str, str], now_ms: int) -> bool:
     let_through = bool(quiet.lets_through) and matches(quiet.lets_through, labels)
     return not let_through and is_quiet(quiet, now_ms)
-
-
-def is_quiet(quiet: QuietHours, now_ms: int) -> bool:
-    """Whether it is quiet at that instant, by the clocks of its zone; an unknown zone is never quiet."""
-    try:
-        local = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(quiet.zone))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    minute, today = local.hour * 60 + local.minute, local.weekday()
-    if quiet.begins < quiet.ends:
-        return today in quiet.days and quiet.begins <= minute < quiet.ends
-    return (today in quiet.days and minute >= quiet.begins) or ((today - 1) % 7 in quiet.days and minute < quiet.ends)

@@ -10,25 +10,17 @@ import pytest
 
 from services.api import shapes
 from shared.runtime.settings import Settings
-from shared.store.clickhouse import open_store
 from shared.store.port import Store
 from tests.support.alerting import alert, attention, delivery, matcher, put
-from tests.support.api import Api, running_api
+from tests.support.api import Api, running_api, type_of
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store
-from tests.support.wire import Wire
+from tests.support.store import empty_store, fresh_store, writer
+from tests.support.wire import Wire, wire
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["empty_store", "fresh_store", "wire", "writer"]
 
 HOUR = 3_600_000
 PATH = "/api/system/alerts/"
-
-
-@pytest.fixture
-async def writer(fresh_store: Settings) -> AsyncIterator[Store]:
-    store = await open_store(fresh_store, "writer")
-    yield store
-    await store.close()
 
 
 @pytest.fixture
@@ -36,18 +28,6 @@ async def api(fresh_store: Settings, writer: Store) -> AsyncIterator[Api]:
     async with running_api(fresh_store) as it:
         it.clock.advance(600)
         yield it
-
-
-@pytest.fixture
-def wire(api: Api) -> Wire:
-    wire = Wire()
-    api.deps.decisions.open(wire)
-    return wire
-
-
-def type_of(data: Any, shape: Any) -> None:
-    whole = {"success": True, "code": 200, "message": "", "data": data}
-    shapes.envelope(shape).model_validate_json(json.dumps(whole), strict=True)
 
 
 async def states(api: Api, query: str = "") -> dict[str, str]:

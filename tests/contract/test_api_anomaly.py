@@ -11,24 +11,16 @@ import pytest
 from services.api.anomaly import AROUND_LEAST_MS, AROUND_MOST_MS, around
 from shared.runtime.settings import Settings
 from shared.runtime.times import iso
-from shared.store.clickhouse import open_store
 from shared.store.port import Store
 from tests.support.api import Api, running_api
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store
-from tests.support.wire import Wire
+from tests.support.store import empty_store, fresh_store, writer
+from tests.support.wire import Wire, wire
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["empty_store", "fresh_store", "wire", "writer"]
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
-
-
-@pytest.fixture
-async def writer(fresh_store: Settings) -> AsyncIterator[Store]:
-    store = await open_store(fresh_store, "writer")
-    yield store
-    await store.close()
 
 
 @pytest.fixture
@@ -130,13 +122,6 @@ def test_around_it_is_half_of_what_it_lasted(lasted: int, expected: int) -> None
 def test_one_that_lasts_is_shown_until_now_even_by_a_clock_that_is_behind(now: int) -> None:
     start, end = around({"started_at": iso(T0), "ended_at": None}, now)
     assert start < end and end >= T0
-
-
-@pytest.fixture
-def wire(api: Api) -> Wire:
-    wire = Wire()
-    api.deps.decisions.open(wire)
-    return wire
 
 
 async def say(api: Api, verdict: str, who: str = "operator", **more: Any) -> Any:

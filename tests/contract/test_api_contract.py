@@ -14,7 +14,7 @@ from services.api.fill import fill
 from shared.runtime.settings import Settings
 from shared.schemas.topics import ALERTS, ANOMALIES
 from shared.store.clickhouse import open_store
-from tests.support.api import Api, running_api
+from tests.support.api import Api, running_api, type_of
 from tests.support.samples import T0, host_sample
 from tests.support.store import empty_store, fresh_store
 
@@ -30,13 +30,6 @@ async def api() -> AsyncIterator[Api]:
     async with running_api() as it:
         it.hear(host_sample())
         yield it
-
-
-def type_of(data: Any, shape: Any) -> None:
-    """Exactly these keys, of these types."""
-    shapes.envelope(shape).model_validate_json(
-        json.dumps({"success": True, "code": 200, "message": "", "data": data}), strict=True
-    )
 
 
 @pytest.mark.parametrize("route", [r for r in app.ROUTES if r.fast], ids=lambda r: r.path)

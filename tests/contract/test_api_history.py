@@ -10,13 +10,12 @@ from urllib.parse import quote
 import pytest
 
 from shared.runtime.settings import Settings
-from shared.store.clickhouse import open_store
 from shared.store.port import Store
 from tests.support.api import Api, running_api
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import empty_store, fresh_store, writer
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["empty_store", "fresh_store", "writer"]
 
 COLUMNS = [
     "metric",
@@ -36,13 +35,6 @@ COLUMNS = [
 MINUTE = 60_000
 NOW = T0 // 3_600_000 * 3_600_000 + 30 * MINUTE + 20_000
 """Twenty seconds into the half hour."""
-
-
-@pytest.fixture
-async def writer(fresh_store: Settings) -> AsyncIterator[Store]:
-    store = await open_store(fresh_store, "writer")
-    yield store
-    await store.close()
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from tests.support.alerting import alert, put
 from tests.support.api import Api, running_api
 from tests.support.samples import T0
 from tests.support.store import empty_store, fresh_store
-from tests.support.wire import Wire
+from tests.support.wire import Wire, wire
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["empty_store", "fresh_store", "wire"]
 
 HOUR = 3_600_000
 EVIL = '"><script>alert(1)</script>\r\n{x}'
@@ -41,13 +41,6 @@ async def writer(fresh_store: Settings) -> AsyncIterator[Store]:
 async def api(fresh_store: Settings, writer: Store) -> AsyncIterator[Api]:
     async with running_api(fresh_store) as it:
         yield it
-
-
-@pytest.fixture
-def wire(api: Api) -> Wire:
-    wire = Wire()
-    api.deps.decisions.open(wire)
-    return wire
 
 
 def link(

@@ -13,20 +13,12 @@ import pytest
 
 from services.api.paging import Cursor
 from shared.runtime.settings import Settings
-from shared.store.clickhouse import open_store
 from shared.store.port import Store
 from tests.support.api import Api, running_api
 from tests.support.samples import T0
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import empty_store, fresh_store, writer
 
-__all__ = ["empty_store", "fresh_store"]
-
-
-@pytest.fixture
-async def writer(fresh_store: Settings) -> AsyncIterator[Store]:
-    store = await open_store(fresh_store, "writer")
-    yield store
-    await store.close()
+__all__ = ["empty_store", "fresh_store", "writer"]
 
 
 @pytest.fixture

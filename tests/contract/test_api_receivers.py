@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from services.api import preview, shapes
+from services.api import shapes
 from services.api.receivers import masked
 from shared.alerting.public_addresses import is_public
+from shared.alerting.quiet_hours import is_quiet
 from shared.runtime.settings import Settings
 from shared.runtime.times import instant
 from shared.schemas.control import QuietHours
 from shared.schemas.topics import ALERTS
 from shared.store.clickhouse import open_store
 from tests.support.alerting import alert, attention, delivery, matcher, put, setup
-from tests.support.api import Api, MemoryStore, running_api
+from tests.support.api import Api, MemoryStore, running_api, type_of
 from tests.support.samples import host_sample
 from tests.support.store import empty_store, fresh_store
-from tests.support.wire import Wire
+from tests.support.wire import Wire, wire
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["empty_store", "fresh_store", "wire"]
 
 PATH = "/api/system/receivers/"
 HOOK: dict[str, Any] = {"name": "night shift", "channel": "webhook", "target": "https://hooks.example.org/T0/B0/x"}
@@ -46,18 +46,6 @@ async def api() -> AsyncIterator[Api]:
     async with running_api() as it:
         it.deps.resolve = resolve
         yield it
-
-
-@pytest.fixture
-def wire(api: Api) -> Wire:
-    wire = Wire()
-    api.deps.decisions.open(wire)
-    return wire
-
-
-def type_of(data: Any, shape: Any) -> None:
-    whole = {"success": True, "code": 200, "message": "", "data": data}
-    shapes.envelope(shape).model_validate_json(json.dumps(whole), strict=True)
 
 
 async def enter(api: Api, **more: Any) -> Any:
@@ -315,8 +303,8 @@ async def test_labels_that_are_none_are_refused(api: Api, body: Any) -> None:
 )
 def test_quiet_hours_cross_midnight_by_the_clock_of_their_zone(when: str, quiet: bool) -> None:
     friday_night = QuietHours(name="n", zone="Asia/Shanghai", days=[4], begins=22 * 60, ends=7 * 60)
-    assert preview.is_quiet(friday_night, instant(when)) is quiet
-    assert not preview.is_quiet(friday_night.model_copy(update={"zone": "Not/There"}), instant(when))
+    assert is_quiet(friday_night, instant(when)) is quiet
+    assert not is_quiet(friday_night.model_copy(update={"zone": "Not/There"}), instant(when))
 
 
 # -- rules ------------------------------------------------------------------------------------------------------------

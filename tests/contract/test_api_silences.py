@@ -18,9 +18,9 @@ from shared.schemas.control import Matcher
 from tests.support.api import Api, running_api
 from tests.support.samples import T0
 from tests.support.store import empty_store, fresh_store
-from tests.support.wire import Wire
+from tests.support.wire import Wire, wire
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["empty_store", "fresh_store", "wire"]
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -32,13 +32,6 @@ GOOD: dict[str, Any] = {"matchers": ['host="web-1"'], "duration": "2h"}
 async def api() -> AsyncIterator[Api]:
     async with running_api() as it:
         yield it
-
-
-@pytest.fixture
-def wire(api: Api) -> Wire:
-    wire = Wire()
-    api.deps.decisions.open(wire)
-    return wire
 
 
 async def add(api: Api, **more: Any) -> Any:

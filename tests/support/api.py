@@ -16,6 +16,7 @@ import httpx
 from argon2 import PasswordHasher
 
 from services.api import deps as wiring
+from services.api import shapes
 from services.api.app import create_app
 from services.api.auth.passwords import Passwords
 from services.api.door import Door
@@ -197,3 +198,9 @@ async def running_api(
         deps.passwords.close()
         await api.http.aclose()
         await deps.queries.close()
+
+
+def type_of(data: Any, shape: Any) -> None:
+    """Exactly these keys, of these types."""
+    whole = {"success": True, "code": 200, "message": "", "data": data}
+    shapes.envelope(shape).model_validate_json(json.dumps(whole), strict=True)

@@ -26,6 +26,7 @@ import pytest
 from shared.runtime.settings import Settings
 from shared.store.clickhouse import open_store
 from shared.store.migrate import migrate
+from shared.store.port import Store
 
 _numbers = itertools.count(1)
 
@@ -65,3 +66,11 @@ async def fresh_store(empty_store: Settings) -> Settings:
     finally:
         await store.close()
     return empty_store
+
+
+@pytest.fixture
+async def writer(fresh_store: Settings) -> AsyncIterator[Store]:
+    """A handle of the test's own, beside the API's."""
+    store = await open_store(fresh_store, "writer")
+    yield store
+    await store.close()

@@ -6,8 +6,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
+
 from shared.bus.port import BusError, Receipt
 from shared.schemas.topics import CONTROL, Topic
+from tests.support.api import Api
 
 
 class Wire:
@@ -32,3 +35,11 @@ class Wire:
         self.told.append((key, event))
         self.then(key, event)
         return Receipt(topic.name, 0, len(self.told))
+
+
+@pytest.fixture
+def wire(api: Api) -> Wire:
+    """What the API of the test tells."""
+    wire = Wire()
+    api.deps.decisions.open(wire)
+    return wire

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import get_args
 
-from services.alerter.notification import quiet_hours
 from services.alerter.notification.acknowledgement import Acknowledgements
 from services.alerter.notification.attention import attention_of
 from services.alerter.notification.board import Board, Entry, Hold
@@ -26,6 +25,7 @@ from services.alerter.notification.notification import Notification
 from services.alerter.notification.silences import Silences
 from services.alerter.notification.trials import Trials
 from services.alerter.routing.plan import Plan, with_entered
+from shared.alerting import quiet_hours
 from shared.alerting.matching import matches
 from shared.alerting.routing import Router, group_labels
 from shared.schemas.alert import Alert, Attention, Delivery

@@ -59,11 +59,8 @@ async def acknowledge(ask: Ask) -> Response:
 
 async def take_ack_back(ask: Ask) -> Response:
     ask.query()
-    key = alerts.ack_key(ask.path("id"))
-    said = await ask.deps.decisions.of(key)
-    if said is None:
-        raise not_found(messages.NO_ACK.of(id=ask.path("id")[:128]))
-    await ask.deps.decisions.take_back(key)
+    of = ask.path("id")
+    said = await ask.deps.decisions.taken_back(alerts.ack_key(of), not_found(messages.NO_ACK.of(id=of[:128])))
     return ok(alerts.shape_of_ack(said), ask.language)
 
 

@@ -45,11 +45,8 @@ async def give_feedback(ask: Ask) -> Response:
 
 async def take_feedback_back(ask: Ask) -> Response:
     ask.query()
-    key = feedback.key(ask.path("id"))
-    said = await ask.deps.decisions.of(key)
-    if said is None:
-        raise not_found(messages.NO_FEEDBACK.of(id=ask.path("id")[:128]))
-    await ask.deps.decisions.take_back(key)
+    of = ask.path("id")
+    said = await ask.deps.decisions.taken_back(feedback.key(of), not_found(messages.NO_FEEDBACK.of(id=of[:128])))
     return ok(feedback.shape(said), ask.language)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.alerter.notification.quiet_hours import is_quiet, next_change
+from shared.alerting.quiet_hours import is_quiet, next_change
 from shared.schemas.control import QuietHours
 
 MINUTE = 60_000
