@@ -154,6 +154,7 @@ class App(faust.App):  # type: ignore[misc]
     reads: set[str]
     progress: Progress
     hurry: asyncio.Event
+    _rebalancing_sensor_state: dict[Any, Any] | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, TableManager=_Tables, **kwargs)
@@ -163,6 +164,11 @@ class App(faust.App):  # type: ignore[misc]
         dependencies = super().on_init_dependencies()
         self.sensors.remove(self.monitor)
         return dependencies
+
+    def on_rebalance_start(self) -> None:
+        super().on_rebalance_start()
+        # Of nobody's state Faust warns at every rebalance.
+        self._rebalancing_sensor_state = self._rebalancing_sensor_state or {"": {}}
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)

@@ -331,3 +331,9 @@ async def test_rules_are_shown_with_how_they_stand(fresh_store: Settings) -> Non
         assert (await api.data("/api/system/rules/"))["rules"] == found["rules"], "what cannot be read changes nothing"
         api.told("setup:alerter", None)
         assert (await api.data("/api/system/rules/"))["told_at"] is None
+
+
+async def test_where_nobody_is_told_nobody_is_named(api: Api) -> None:
+    api.told("setup:alerter", setup(routes=[{"parent": -1, "receiver": ""}], receivers=[]))
+    found = await ask_preview(api, alertname="cpu_busy")
+    assert (found["receivers"], found["told_now"]) == ([], [])

@@ -88,7 +88,7 @@ async def who_would_get_it(ask: Ask) -> Response:
     held = [s for s in await silences.standing(deps.decisions, ask.now_ms) if silences.means(s, body.labels)]
     routes = preview.preview(setup, body.labels, ask.now_ms)
     subscribed = await _subscribed(ask, body.labels)
-    everybody = list(dict.fromkeys([*(r["receiver"] for r in routes), *subscribed]))
+    everybody = list(dict.fromkeys([*(r["receiver"] for r in routes if r["receiver"]), *subscribed]))
     silent = any(silences.state(s, ask.now_ms) == "active" for s in held)
     awake = [r["receiver"] for r in routes if not r["quiet_now"]]
     now = [] if silent else [name for name in everybody if name in awake or name in subscribed]
