@@ -189,7 +189,7 @@ def _evidence(settings: Settings) -> dict[str, Any]:
     from services.alerter.evidence.stored import Stored
     from shared.store.clickhouse import open_store
 
-    return {"evidence": Stored(lambda: open_store(settings, "alerter evidence"))}
+    return {"evidence": Stored(lambda: open_store(settings, "alerter evidence"), settings.alerter.language)}
 
 
 def _models_on_disk(settings: Settings) -> dict[str, Any]:

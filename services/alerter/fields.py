@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from shared.alerting.expressions import problem
 from shared.schemas.control import Matcher
 
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -34,11 +35,8 @@ def matcher(value: Any) -> Any:
     if not isinstance(value, str) or not found:
         raise ValueError('must be written `name="value"`, with one of = != =~ !~ in the middle')
     name, operator, text = found.groups()
-    if "~" in operator:
-        try:
-            re.compile(text)
-        except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"`{text}` is not a regular expression: {error}") from None
+    if "~" in operator and (why := problem(text)):
+        raise ValueError(f"`{text}` {why}")
     return Matcher(name=name, value=text, is_regex="~" in operator, is_equal=operator[0] == "=")
 
 

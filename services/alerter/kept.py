@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from services.alerter.evaluation.known import LATELY_MS
@@ -17,49 +17,76 @@ log = logging.getLogger(__name__)
 
 WATCHED_DAYS = 7
 HERE = Path(__file__).with_name("sql")
+_MEANT = "(state IN ('pending', 'firing') OR updated_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC'))"
 _BEFORE = {"pending": "inactive", "firing": "pending", "resolved": "firing", "inactive": "pending"}
 
 
 def kept_in(open_store: Callable[[], Awaitable[Store]], clock: Clock) -> History:
     """A history for ``build``; the store is opened for it and closed again.
 
-    A store that cannot be asked is an empty past and a warning: an alerter that watches is better than none.
+    What the store cannot be asked is not known, and a warning: an alerter that watches is better than none.
     """
 
     async def history() -> list[Said | Control]:
         try:
             store = await open_store()
-            try:
-                return [*await _decided(store, clock.now_ms()), *await _said(store, clock.now_ms() - LATELY_MS)]
-            finally:
-                await store.close()
         except StoreError as error:
-            log.warning("what was firing is not known: the store does not say", extra={"reason": str(error)})
+            _unknown("what was firing, what was told and what was decided", error)
             return []
+        found: list[Said | Control] = []
+        try:
+            for what, ask in _QUESTIONS.items():
+                try:
+                    found += await ask(store, clock.now_ms())
+                except StoreError as error:
+                    _unknown(what, error)
+        finally:
+            await store.close()
+        return found
 
     return history
 
 
-async def _said(store: Store, since_ms: int) -> list[Said]:
-    alerts = [_alert(*row) for row in await store.query(_sql("open_alerts"), {"since": since_ms})]
-    if not alerts:
-        return []
-    ids = [a.alert_id for a in alerts]
-    attention = await store.query(_sql("their_attention"), {"alert_ids": ids})
-    deliveries = await store.query(
-        _sql("their_deliveries"), {"since": min(a.started_at for a in alerts), "alert_ids": ids}
-    )
-    return [*alerts, *(_attention(*row) for row in attention), *(_delivery(*row) for row in deliveries)]
+def _unknown(what: str, error: StoreError) -> None:
+    log.warning(f"{what} is not known: the store does not say", extra={"reason": str(error)})
 
 
 async def _decided(store: Store, now_ms: int) -> list[Control]:
-    found = [event for (value,) in await store.query(_sql("decisions")) for event in decided(value.encode())]
-    hosts = await store.query(_sql("watched_hosts"), {"since": now_ms - WATCHED_DAYS * 86_400_000})
-    return found + [_watched(*row) for row in hosts]
+    return [event for (value,) in await store.query(_sql("decisions")) for event in decided(value.encode())]
+
+
+async def _hosts(store: Store, now_ms: int) -> list[Control]:
+    since = {"since": now_ms - WATCHED_DAYS * 86_400_000}
+    return [_watched(*row) for row in await store.query(_sql("watched_hosts"), since)]
+
+
+async def _alerts(store: Store, now_ms: int) -> list[Said]:
+    return [_alert(*row) for row in await store.query(_sql("open_alerts"), _lately(now_ms))]
+
+
+async def _attended(store: Store, now_ms: int) -> list[Said]:
+    return [_attention(*row) for row in await store.query(_sql("their_attention"), _lately(now_ms))]
+
+
+async def _told(store: Store, now_ms: int) -> list[Said]:
+    return [_delivery(*row) for row in await store.query(_sql("their_deliveries"), _lately(now_ms))]
+
+
+_QUESTIONS: dict[str, Callable[[Store, int], Awaitable[Sequence[Said | Control]]]] = {
+    "what was decided": _decided,
+    "which hosts would be missed": _hosts,
+    "what was firing": _alerts,
+    "what was made of alerts": _attended,
+    "who was told": _told,
+}
+
+
+def _lately(now_ms: int) -> dict[str, int]:
+    return {"since": now_ms - LATELY_MS}
 
 
 def _sql(name: str) -> str:
-    return (HERE / f"{name}.sql").read_text("utf-8")
+    return (HERE / f"{name}.sql").read_text("utf-8").replace("$meant", _MEANT)
 
 
 def _alert(

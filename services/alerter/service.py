@@ -19,6 +19,7 @@ from services.alerter.delivery.lanes import Build, Lanes
 from services.alerter.delivery.mirror import Mirror
 from services.alerter.delivery.receivers import channels_of, external_url
 from services.alerter.delivery.recorder import Recorder
+from services.alerter.echo import Echo
 from services.alerter.evaluation.evaluator import Evaluator
 from services.alerter.evaluation.hearing import Ends, FaustEnds, Hearing
 from services.alerter.evaluation.known import KnownAlerts
@@ -56,6 +57,8 @@ LOOK_SECONDS = 2.0
 """Between two looks at the files."""
 STUCK_SECONDS = 60.0
 DEAF_SECONDS = 60.0
+UNHEARD_SECONDS = 60.0
+FUTURE_SECONDS = 60.0
 GROUP = "lapwing-notifier"
 
 
@@ -137,7 +140,7 @@ class Alerter:
         self._settings = settings
         self._changes = changes
         self._book = book
-        self._publisher = publisher
+        self._echo = Echo(publisher, clock)
         self._stream = stream
         self._clock = clock
         self._evidence = evidence
@@ -151,9 +154,9 @@ class Alerter:
             known=self._known.of,
             ours=lambda host_id: stream.owns(METRICS, host_id),
         )
-        self.processor = Processor(self._evaluator, self._hearing, publisher, clock)
+        self.processor = Processor(self._evaluator, self._hearing, self._echo, clock)
         self._notifier = Notifier(plan)
-        self.recorder = Recorder(publisher)
+        self.recorder = Recorder(self._echo)
         self._lanes = Lanes(
             channels,
             self.recorder.record,
@@ -169,7 +172,7 @@ class Alerter:
             self.recorder,
             clock,
             may=lambda: self._lease.held,
-            behind=lambda: self._following.behind,
+            behind=lambda: self._following.behind or self._echo.missing > UNHEARD_SECONDS,
         )
         self._lease = Lease(
             settings.kafka, ALERTS, GROUP, clock, on_change=self._leads, hand_over=self._telling.hand_over
@@ -188,6 +191,8 @@ class Alerter:
         self._watched: dict[str, Watched | None] = {}
         """What the control topic said of hosts and the evaluator has not heard yet."""
         self._receivers_changed = True
+        self._unusable: dict[str, str] = {}
+        """Receiver -> why it cannot work as it is written."""
         self._setup_changed = False
         self._partitions: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -196,6 +201,7 @@ class Alerter:
     # -- what the topics say -----------------------------------------------------------------------------------
 
     def hear(self, event: Said) -> None:
+        self._echo.heard()
         if isinstance(event, Alert):
             self._known.add(event)
             if self._mirror:
@@ -214,7 +220,7 @@ class Alerter:
     # -- life --------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        await self._publisher.start()
+        await self._echo.start()
         await self._following.catch_up()
         # While the group forms, others go on saying things about hosts that come to us.
         self._run(self._following.run())
@@ -265,7 +271,7 @@ class Alerter:
             if extra:
                 await extra.close()
         await self._following.stop()
-        await self._publisher.stop()
+        await self._echo.stop()
 
     def _run(self, *work: Coroutine[Any, Any, None]) -> None:
         self._tasks += [asyncio.create_task(w) for w in work]
@@ -345,7 +351,8 @@ class Alerter:
         if self._receivers_changed:
             self._receivers_changed = False
             self._setup_changed = True
-            for name, why in self._lanes.set(self._notifier.plan.receivers.values()).items():
+            self._unusable = self._lanes.set(self._notifier.plan.receivers.values())
+            for name, why in self._unusable.items():
                 log.error("a receiver cannot be used", extra={"receiver": name, "reason": why})
 
     def _leads(self, ours: bool) -> None:
@@ -367,9 +374,9 @@ class Alerter:
             inhibit_rules=parts.inhibit_rules,
             quiet_hours=parts.quiet_hours,
             silent_after_ms=self._silent_after_ms,
-            problems=self._changes.problems,
+            problems=[*self._changes.problems, *self._unusable.values()],
         )
-        await self._publisher.publish(CONTROL, key_of(setup), encode(setup))
+        await self._echo.publish(CONTROL, key_of(setup), encode(setup))
         self._setup_changed = False
 
     @property
@@ -379,18 +386,28 @@ class Alerter:
     # -- health ------------------------------------------------------------------------------------------------
 
     def stuck(self) -> str | None:
-        seconds = self._clock.monotonic() - self._ticked
-        return f"the alerter has decided nothing for {seconds:.0f} s" if seconds > STUCK_SECONDS else None
+        now = self._clock.monotonic()
+        if (idle := now - self._ticked) > STUCK_SECONDS:
+            return f"the alerter has decided nothing for {idle:.0f} s"
+        if (missing := self._echo.missing) > UNHEARD_SECONDS:
+            return f"the alerter has not heard what it said on {ALERTS.name} for {missing:.0f} s, so it tells nobody"
+        return None
+
+    def deaf(self) -> str | None:
+        now = self._clock.monotonic()
+        if (seconds := now - self._heard) > DEAF_SECONDS:
+            return f"the broker has not answered the alerter for {seconds:.0f} s"
+        if (seconds := self._lease.unconfirmed) > DEAF_SECONDS:
+            return f"the alerter has been in no group that decides who tells for {seconds:.0f} s"
+        if (seconds := self._evaluator.only_future_for(now)) > FUTURE_SECONDS:
+            return f"every sample for {seconds:.0f} s was from the future: set this machine's clock, or the hosts'"
+        return None
 
     def _why_not(self) -> str | None:
         """Why alerting does not work here; ``None`` when it does. Who only stands by says nothing to the outside."""
         if not self._lease.held:
             return "another alerter tells, or none"
         return self.stuck() or self.deaf() or (None if self._hearing.assigned else "no partition is read")
-
-    def deaf(self) -> str | None:
-        seconds = self._clock.monotonic() - self._heard
-        return f"the broker has not answered the alerter for {seconds:.0f} s" if seconds > DEAF_SECONDS else None
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import yaml
 
 from services.api import silences
 from services.api.matchers import in_force
+from shared.alerting.expressions import is_whole
 from shared.alerting.matching import matches, written
 from shared.alerting.routing import group_labels, taken
 from shared.runtime import times
@@ -133,7 +133,7 @@ def wanted(
         for one in found
         if matches(filters, one["labels"])
         and _state_wanted(one["status"], active=active, silenced=silenced, inhibited=inhibited)
-        and (receiver is None or any(re.fullmatch(receiver, r["name"]) for r in one["receivers"]))
+        and (receiver is None or any(is_whole(receiver, r["name"]) for r in one["receivers"]))
     ]
 
 

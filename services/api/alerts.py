@@ -16,11 +16,15 @@ from services.api.queries import Queries
 from services.api.statements import statement
 from shared.runtime import times
 from shared.runtime.settings import ClickhouseSettings
+from shared.schemas.control import Acknowledgement
 from shared.schemas.metrics import BY_NAME
 
 MOST_EVENTS = 500
 CLOCKS_DIFFER_MS = 86_400_000
+FORGET_ACKS_MS = 7 * 86_400_000
+MOST_AT_ONCE = 100
 
+_ACKS = "ack:"
 _TRANSITION = ("at", "previous_state", "state", "value", "reason")
 _ATTENTION = ("at", "state", "reason", "by", "until")
 _DELIVERY = (
@@ -68,8 +72,18 @@ async def detail(
     }
 
 
+async def acknowledged(queries: Queries, decisions: Decisions, ack: Acknowledgement) -> None:
+    """Somebody has it in hand; what was said of alerts that have long been over is forgotten. Raises ``ApiError``."""
+    await decisions.tell(ack)
+    old = [said["id"] for said in await decisions.all_of(_ACKS) if said["ts"] < ack.ts - FORGET_ACKS_MS][:MOST_AT_ONCE]
+    still = {one for (one,) in await queries.rows(statement("alerts_open_of"), {"ids": old})} if old else set()
+    for alert_id in old:
+        if alert_id not in still:
+            await decisions.take_back(ack_key(alert_id))
+
+
 def ack_key(alert_id: str) -> str:
-    return f"ack:{alert_id}"
+    return _ACKS + alert_id
 
 
 def shape_of_ack(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -208,12 +208,14 @@ def _openapi(app: FastAPI) -> Any:
 def _refused(app: FastAPI) -> Any:
     async def refuse(request: Request, error: HTTPException) -> Response:
         language = messages.language(request.headers.get("accept-language", ""))
+        path: str = request.scope["path"]
         if error.status_code == 404:
-            return failure(404, messages.NOT_FOUND, language)
+            return failure(404, messages.NOT_FOUND, language, path=path)
         if error.status_code == 405:
             allowed = ", ".join(_methods(app, request))
-            return failure(405, messages.METHOD_NOT_ALLOWED.of(allowed=allowed), language, {"Allow": allowed})
-        return failure(error.status_code, messages.BAD_REQUEST, language)
+            text = messages.METHOD_NOT_ALLOWED.of(allowed=allowed)
+            return failure(405, text, language, {"Allow": allowed}, path=path)
+        return failure(error.status_code, messages.BAD_REQUEST, language, path=path)
 
     return refuse
 

@@ -20,7 +20,7 @@ from services.api.deps import Deps
 from services.api.errors import ApiError, forbidden, unauthorized, unavailable
 from services.api.messages import Language
 from services.api.parameters import shortened
-from services.api.responses import failure, refusal
+from services.api.responses import ALERTMANAGER, failure, refusal
 from services.api.route import Route
 from shared.runtime import selfmetrics
 from shared.runtime.settings import is_loopback
@@ -28,8 +28,6 @@ from shared.runtime.settings import is_loopback
 log = logging.getLogger("services.api.access")
 
 LINKS = b"/a/"
-
-ALERTMANAGER = "/api/v2/"
 PUBLIC = frozenset({"/api/auth/login/"})
 INGEST = "/api/ingest/"
 ENDLESS = "/api/system/stream/"
@@ -61,12 +59,12 @@ async def answered(route: Route, scope: Scope, receive: Receive, deps: Deps) -> 
                 raise forbidden(messages.FORBIDDEN.of(needs=route.needs))
         return await route.answer(ask)
     except ApiError as error:
-        return refusal(error, ask.language)
+        return refusal(error, ask.language, route.path)
     except ClientDisconnect:
-        return failure(400, messages.BAD_REQUEST, ask.language)
+        return failure(400, messages.BAD_REQUEST, ask.language, path=route.path)
     except Exception:
         log.exception("a request failed", extra={"method": route.method, "path": route.path})
-        return failure(500, messages.INTERNAL, ask.language)
+        return failure(500, messages.INTERNAL, ask.language, path=route.path)
 
 
 class Door:
@@ -103,14 +101,14 @@ class Door:
             settings = self._deps.settings.api
             most = settings.ingest_max_bytes if path == INGEST else settings.max_body_bytes
             if length and int(length[:15]) > most:
-                await _refuse_body(receive, send, language, most)
+                await _refuse_body(receive, send, language, most, path)
                 return
             if path.startswith("/api/"):
                 if not self._deps.ready:
                     raise unavailable(messages.STARTING, 1)
                 scope["lapwing.principal"] = await self._principal(scope, path)
         except ApiError as error:
-            await refusal(error, language)(scope, receive, send)
+            await refusal(error, language, path)(scope, receive, send)
             return
         if path in self._fast and scope["method"] == "GET":
             await (await answered(self._fast[path], scope, receive, self._deps))(scope, receive, send)
@@ -229,9 +227,9 @@ def _host_name(host: str) -> str:
     return host.rpartition(":")[0].lower() if host.count(":") == 1 else host.lower()
 
 
-async def _refuse_body(receive: Receive, send: Send, language: Language, most: int) -> None:
+async def _refuse_body(receive: Receive, send: Send, language: Language, most: int, path: str) -> None:
     """Says so at once, then listens a moment longer: a connection cut while the client sends loses the answer."""
-    answer = failure(413, messages.TOO_LARGE.of(most=most), language, {"Connection": "close"})
+    answer = failure(413, messages.TOO_LARGE.of(most=most), language, {"Connection": "close"}, path=path)
     await send({"type": "http.response.start", "status": 413, "headers": answer.raw_headers})
     await send({"type": "http.response.body", "body": answer.body, "more_body": True})
     try:

@@ -96,7 +96,7 @@ class Links:
             severity=alert["severity"],
             value=alert["value"],
         )
-        await self._decisions.tell(ack)
+        await alerts.acknowledged(self._queries, self._decisions, ack)
 
     async def _silence(self, link: Link, alert: dict[str, Any], now_ms: int) -> None:
         meant = {"alertname": alert["rule"], "host": alert["host"], "host_id": alert["host_id"]}

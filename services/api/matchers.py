@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from services.api import patterns
 from services.api.messages import MATCHER
 from services.api.parameters import Parameter
+from shared.alerting.expressions import problem
 from shared.alerting.matching import matches
 from shared.schemas.control import Matcher
 
@@ -32,8 +32,8 @@ class MatcherBody(BaseModel):
 
     @model_validator(mode="after")
     def _in_time(self) -> MatcherBody:
-        if self.is_regex and (problem := patterns.problem(self.value)):
-            raise ValueError(f"the value {problem}")
+        if self.is_regex and (why := problem(self.value)):
+            raise ValueError(f"the value {why}")
         return self
 
     def matcher(self) -> Matcher:

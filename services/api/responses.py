@@ -12,6 +12,7 @@ from services.api.errors import ApiError
 from services.api.messages import Language, Text
 
 JSON = "application/json"
+ALERTMANAGER = "/api/v2/"
 
 _encode = msgspec.json.Encoder().encode
 _OK = {
@@ -34,10 +35,15 @@ def ok_bytes(data: bytes, language: Language) -> Response:
     return Response(_OK[language] + data + b"}", media_type=JSON)
 
 
-def failure(status: int, text: Text, language: Language, headers: dict[str, str] | None = None) -> Response:
-    body = _encode({"success": False, "code": status, "message": text.say(language)})
-    return Response(body, status_code=status, media_type=JSON, headers=headers)
+def failure(
+    status: int, text: Text, language: Language, headers: dict[str, str] | None = None, *, path: str = ""
+) -> Response:
+    """As who asks under ``path`` expects it: Alertmanager's clients a JSON string, in English, others the envelope."""
+    said: Any = {"success": False, "code": status, "message": text.say(language)}
+    if path.startswith(ALERTMANAGER):
+        said = text.en
+    return Response(_encode(said), status_code=status, media_type=JSON, headers=headers)
 
 
-def refusal(error: ApiError, language: Language) -> Response:
-    return failure(error.status, error.text, language, error.headers)
+def refusal(error: ApiError, language: Language, path: str) -> Response:
+    return failure(error.status, error.text, language, error.headers, path=path)

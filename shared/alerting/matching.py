@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
+from shared.alerting.expressions import is_whole
 from shared.schemas.control import Matcher
 
 
@@ -18,8 +17,7 @@ def matches(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
     for m in matchers:
         value = labels.get(m.name, "")
         if m.is_regex:
-            pattern = _compiled(m.value)
-            if pattern is None or (pattern.fullmatch(value) is not None) != m.is_equal:
+            if is_whole(m.value, value) is not m.is_equal:
                 return False
         elif (value == m.value) != m.is_equal:
             return False
@@ -31,11 +29,3 @@ def written(matcher: Matcher) -> str:
     operator = {(False, True): "=", (False, False): "!=", (True, True): "=~", (True, False): "!~"}
     value = matcher.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'{matcher.name}{operator[matcher.is_regex, matcher.is_equal]}"{value}"'
-
-
-@lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> re.Pattern[str] | None:
-    try:
-        return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError):
-        return None

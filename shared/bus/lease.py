@@ -64,16 +64,23 @@ class Lease:
         self._arguments = connection.arguments(settings, group)
         self._ours = False
         self._confirmed = float("-inf")
+        self._began = clock.monotonic()
 
     @property
     def held(self) -> bool:
         return self._ours and self._clock.monotonic() - self._confirmed < SURE * self._session_timeout
+
+    @property
+    def unconfirmed(self) -> float:
+        """Seconds since the broker last said that we are one of the group, whoever holds the lease."""
+        return self._clock.monotonic() - max(self._confirmed, self._began)
 
     async def run(self) -> None:
         """Competes for the lease until cancelled, and then leaves it to others at once. Raises ``BusError`` where the
         group may not be joined at all.
         """
         delays = backoff(most=5.0)
+        self._began = self._clock.monotonic()
         while True:
             consumer = self._consumer()
             try:

@@ -187,6 +187,19 @@ async def test_who_may_not_act_may_look(bare: Api) -> None:
     assert (await bare.ask("/api/v2/alerts", who=None)).status_code == 401
 
 
+async def test_every_refusal_is_a_sentence_as_alertmanagers_are(bare: Api) -> None:
+    asked: list[dict[str, Any]] = [
+        {"path": "/api/v2/alerts", "who": None},
+        {"path": "/api/v2/silences", "method": "POST", "body": SILENCE},
+        {"path": "/api/v2/nothing"},
+        {"path": "/api/v2/status", "method": "PUT"},
+        {"path": "/api/v2/alerts?filter=x"},
+    ]
+    answers = [await bare.ask(**one) for one in asked]
+    assert [a.status_code for a in answers] == [401, 403, 404, 405, 422]
+    assert all(isinstance(a.json(), str) and a.json().isascii() for a in answers)
+
+
 def basic(name: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.api import shapes
+from services.api import alerts, shapes
 from shared.runtime.settings import Settings
+from shared.schemas.control import Acknowledgement
 from shared.store.port import Store
 from tests.support.alerting import alert, attention, delivery, matcher, put
 from tests.support.api import Api, running_api, type_of
@@ -164,6 +165,18 @@ async def test_an_acknowledgement_is_told_with_what_the_alert_was(api: Api, writ
     assert (await api.data(PATH + "l1/"))["ack"] is None
     assert wire.told[-1] == ("ack:l1", None)
     assert (await api.refused(ack, method="DELETE", who="operator"))[0] == 404
+
+
+async def test_acknowledgements_of_what_has_long_been_over_are_forgotten(api: Api, writer: Store, wire: Wire) -> None:
+    await put(writer, *(alert(name) for name in ("l1", "lasting", "ended")))
+    for name in ("lasting", "ended"):
+        await api.data(f"{PATH}{name}/ack/", method="POST", who="operator", body={})
+    await put(writer, alert("ended", state="resolved", previous_state="firing", ended_at=T0))
+    later = api.clock.now_ms() + alerts.FORGET_ACKS_MS + 1
+    ack = Acknowledgement(event_id="e", ts=later, id="l1", author="ada")
+    await alerts.acknowledged(api.deps.queries, api.deps.decisions, ack)
+    assert wire.told[-1] == ("ack:ended", None)
+    assert (await api.data(PATH + "lasting/"))["ack"]["author"] == "operator"
 
 
 async def test_what_is_over_cannot_be_acknowledged_nor_by_everybody(api: Api, writer: Store, wire: Wire) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from services.alerter.delivery.channels.port import Channel
-from services.alerter.delivery.lane import Gate, Lane, Record, Wait, records
+from services.alerter.delivery.lane import Gate, Job, Lane, Record, Wait, records
 from services.alerter.notification.notification import Notification
 from services.alerter.routing.receiver import Receiver
 from shared.runtime.clock import Clock
@@ -48,6 +49,8 @@ class Lanes:
         self._may_deliver = may_deliver
         self._wait = wait
         self._entries: dict[str, _Entry] = {}
+        self._leaving: set[Lane] = set()
+        """Those that finish the attempt under way."""
         self._running: set[asyncio.Task[None]] = set()
         self._failed = asyncio.Event()
         self._failure: BaseException | None = None
@@ -100,9 +103,8 @@ class Lanes:
 
     def forget(self) -> None:
         """What waits is somebody else's to deliver."""
-        for entry in self._entries.values():
-            for lane in entry.lanes.values():
-                lane.forget()
+        for lane in (*self._leaving, *(lane for entry in self._entries.values() for lane in entry.lanes.values())):
+            lane.forget()
 
     async def watch(self) -> None:
         """Until a lane breaks, with what broke it."""
@@ -140,13 +142,13 @@ class Lanes:
                 wait=self._wait,
             )
             entry.lanes[channel.name] = lane
-            self._run(_follow(lane, left.pop(channel.name, None)))
+            self._run(self._follow(lane, left.pop(channel.name, None)))
         self._bury(left.values())
         return entry
 
     def _bury(self, lanes: Iterable[Lane]) -> None:
         for lane in lanes:
-            self._run(_end(lane))
+            self._run(self._end(lane))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -159,19 +161,23 @@ class Lanes:
             self._failure = failure
             self._failed.set()
 
+    async def _follow(self, lane: Lane, before: Lane | None) -> None:
+        if before:
+            async with self._leave(before) as jobs:
+                lane.adopt(jobs)
+        await lane.run()
 
-async def _follow(lane: Lane, before: Lane | None) -> None:
-    if before:
+    async def _end(self, lane: Lane) -> None:
+        async with self._leave(lane) as jobs:
+            for job in jobs:
+                lane.give_up(job, "the receiver, or this way to tell it, is no longer set up")
+
+    @asynccontextmanager
+    async def _leave(self, lane: Lane) -> AsyncIterator[list[Job]]:
+        """What it did not settle; closed afterwards."""
+        self._leaving.add(lane)
         try:
-            lane.adopt(await before.retire())
+            yield await lane.retire()
         finally:
-            await before.close()
-    await lane.run()
-
-
-async def _end(lane: Lane) -> None:
-    try:
-        for job in await lane.retire():
-            lane.give_up(job, "the receiver, or this way to tell it, is no longer set up")
-    finally:
-        await lane.close()
+            self._leaving.discard(lane)
+            await lane.close()

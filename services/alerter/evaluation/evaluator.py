@@ -72,6 +72,7 @@ class Evaluator:
         self._us = Ourselves(name, self._stepper, known, ours)
         self._roster = Roster(2 * max_hosts)
         self._said_again: float | None = None
+        self._only_future_since: float | None = None
         self.silence = Silence()
         self.lateness = Lateness()
         self.timings: Counter[Timing] = Counter()
@@ -99,6 +100,10 @@ class Evaluator:
     def hosts(self) -> int:
         return len(self._hosts)
 
+    def only_future_for(self, monotonic: float) -> float:
+        """Seconds for which every sample, of whatever host, was from the future: then it is our clock that is wrong."""
+        return 0.0 if self._only_future_since is None else monotonic - self._only_future_since
+
     # -- events ------------------------------------------------------------------------------------------------
 
     def sample(self, sample: HostSample, now_ms: int, monotonic: float) -> list[Alert]:
@@ -106,6 +111,10 @@ class Evaluator:
         before_ms = host.samples.newest
         timing = host.samples.judge(sample.ts, now_ms, monotonic)
         self.timings[timing] += 1
+        if timing is Timing.FUTURE:
+            self._from_future(host, sample.ts - now_ms, monotonic)
+        else:
+            self._only_future_since, host.ahead = None, False
         if timing is not Timing.LIVE:
             return out
         if host.name != sample.host or host.labels != sample.labels or not host.samples.spoke:
@@ -418,6 +427,16 @@ class Evaluator:
                 _, pause = host.rhythm.get(BY_NAME[rule.metric_name].section, (0, 0))
                 if host.samples.newest - episode.seen_at > max(STALE_MS, 3 * pause):
                     yield self._ended(host, key, end(episode, Reason.NO_DATA, host.samples.newest))
+
+    def _from_future(self, host: Host, ahead_ms: int, monotonic: float) -> None:
+        if self._only_future_since is None:
+            self._only_future_since = monotonic
+        if not host.ahead:
+            host.ahead = True
+            log.warning(
+                "a host's clock is ahead of ours: what it says decides nothing until one of them is set",
+                extra={"host_id": host.host_id, "seconds": ahead_ms // 1000},
+            )
 
     # -- bookkeeping -------------------------------------------------------------------------------------------
 

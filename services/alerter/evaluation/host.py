@@ -24,6 +24,8 @@ class Host:
     labels: Mapping[str, str] = field(default_factory=dict)
     samples: Timeline = field(default_factory=Timeline)
     anomalies: Timeline = field(default_factory=Timeline)
+    ahead: bool = False
+    """Whether its clock was last found to be far ahead of ours."""
     episodes: dict[Key, Episode] = field(default_factory=dict)
     told: dict[Key, Alert] = field(default_factory=dict)
     """The last event about each episode: what the next one is made from."""

@@ -6,6 +6,7 @@ from shared.schemas.alert import Alert
 
 LATELY_MS = 3_600_000
 MOST_ENDED = 50_000
+SWEEP_EVERY = 1000
 
 
 class KnownAlerts:
@@ -14,6 +15,7 @@ class KnownAlerts:
     def __init__(self) -> None:
         self._hosts: dict[str, dict[str, Alert]] = {}
         self._ended = 0
+        self._sweep_beyond = SWEEP_EVERY
 
     def add(self, alert: Alert) -> None:
         ours = self._hosts.setdefault(alert.host_id, {})
@@ -22,7 +24,7 @@ class KnownAlerts:
             return
         self._ended += _ended(alert) - (known is not None and _ended(known))
         ours[alert.alert_id] = alert
-        if self._ended > 2 * MOST_ENDED:
+        if self._ended > self._sweep_beyond:
             self._forget_old_ends()
 
     def of(self, host_id: str) -> list[Alert]:
@@ -36,14 +38,17 @@ class KnownAlerts:
         return [h for h, ours in self._hosts.items() if any(not _ended(a) for a in ours.values())]
 
     def _forget_old_ends(self) -> None:
+        """Those that ``of`` no longer tells, and beyond ``MOST_ENDED`` the oldest."""
+        for host_id in list(self._hosts):
+            self._hosts[host_id] = {a.alert_id: a for a in self.of(host_id)}
         ended = sorted(
             (a.ts, a.host_id, a.alert_id) for ours in self._hosts.values() for a in ours.values() if _ended(a)
         )
         for _, host_id, alert_id in ended[:-MOST_ENDED]:
             del self._hosts[host_id][alert_id]
-            self._ended -= 1
-            if not self._hosts[host_id]:
-                del self._hosts[host_id]
+        self._hosts = {host_id: ours for host_id, ours in self._hosts.items() if ours}
+        self._ended = min(len(ended), MOST_ENDED)
+        self._sweep_beyond = self._ended + max(SWEEP_EVERY, self._ended)
 
 
 def _ended(alert: Alert) -> bool:

@@ -25,10 +25,7 @@ _AT_ONCE = 500
 
 
 class Processor:
-    """``handle`` may be called again with the same batch after it raised: what was decided is kept until recorded.
-
-    ``recorded`` is told of transitions once they are on the topic.
-    """
+    """``handle`` may be called again with the same batch after it raised: what was decided is kept until recorded."""
 
     def __init__(
         self,
@@ -36,10 +33,8 @@ class Processor:
         hearing: Hearing,
         publisher: Publisher,
         clock: Clock,
-        recorded: Callable[[Sequence[Alert]], None] = lambda _: None,
     ) -> None:
         self._evaluator = evaluator
-        self._recorded = recorded
         self._hearing = hearing
         self._publisher = publisher
         self._clock = clock
@@ -107,8 +102,6 @@ class Processor:
                     recorded.difference_update(a.event_id for a in alerts)
             done = [a for a in self._outbox if a.event_id in recorded]
             self._outbox = [a for a in self._outbox if a.event_id not in recorded]
-            if done:
-                self._recorded(done)
             for alert in done:
                 _say(alert)
             if errors:

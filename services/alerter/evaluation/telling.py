@@ -9,7 +9,8 @@ from functools import lru_cache
 from services.alerter.evaluation.host import Host, Key
 from services.alerter.evaluation.late import OWN_HOST
 from services.alerter.evaluation.state import Change, Reason
-from services.alerter.evaluation.wording import duration, quantity, sentence
+from services.alerter.evaluation.wording import duration, process, quantity, sentence, unusual
+from services.alerter.rules.findings import FINDINGS, UNUSUAL
 from services.alerter.rules.rule import Language, Rule
 from shared.alerting.matching import matches
 from shared.schemas.alert import Alert
@@ -46,18 +47,19 @@ class Teller:
         """``left_ms``: of a forecast, until its target."""
         fingerprint = _digest(rule.name, host.host_id, key[1])
         alert_id = _digest(fingerprint, str(started_at))
-        texts = rule.texts(self.language)
-        summary = self._sentence(host, rule, key[1], change.value, left_ms, texts.title)
         previous = host.told.get(key)
-        annotations = {"summary": summary, "title": texts.title, "advice": texts.advice}
         alert_labels = labels(rule, host, key[1])
         if anomaly is not None:
-            annotations |= _evidence(anomaly)
             alert_labels[FINDING] = anomaly.finding
+        elif previous is not None and FINDING in previous.labels:
+            alert_labels[FINDING] = previous.labels[FINDING]
+        title = self._title(rule, alert_labels.get(FINDING, UNUSUAL))
+        summary = self._sentence(host, rule, key[1], change.value, left_ms, title)
+        annotations = {"summary": summary, "title": title, "advice": rule.texts(self.language).advice}
+        if anomaly is not None:
+            annotations |= _evidence(anomaly, self.language)
         elif previous is not None:
             annotations = {**previous.annotations, **annotations}
-            if FINDING in previous.labels:
-                alert_labels[FINDING] = previous.labels[FINDING]
         suffix = f":{change.at}" if change.reason is Reason.WORSE else ""
         return Alert(
             event_id=f"{alert_id}:{change.state}{suffix}",
@@ -80,6 +82,12 @@ class Teller:
             reason=str(change.reason),
             anomaly_id=anomaly.anomaly_id if anomaly else previous.anomaly_id if previous else "",
         )
+
+    def _title(self, rule: Rule, finding: str) -> str:
+        """What was found, where the rule could not know when it was written."""
+        if rule.anomaly and not rule.anomaly.findings and finding in FINDINGS and finding != UNUSUAL:
+            return FINDINGS[finding][self.language]
+        return rule.texts(self.language).title
 
     def _threshold(self, rule: Rule) -> float | None:
         if rule.forecast:
@@ -157,21 +165,20 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _evidence(anomaly: Anomaly) -> dict[str, str]:
+def _evidence(anomaly: Anomaly, language: Language) -> dict[str, str]:
     """What the detector found, in words."""
     worst = sorted(anomaly.contributions, key=lambda c: -c.share)[:_MOST_CONTRIBUTIONS]
     contributions = [
-        f"{c.metric}{f' {instance}' if (instance := ' '.join(c.labels.values())) else ''} "
-        f"{quantity(c.metric, c.value)} "
-        f"(usually {quantity(c.metric, c.expected_low)} to {quantity(c.metric, c.expected_high)})"
+        " ".join([c.metric, *c.labels.values(), unusual(language, c.metric, c.value, c.expected_low, c.expected_high)])
         for c in worst
+    ]
+    processes = [
+        process(language, p.name, p.pid, p.cpu_percent, p.memory_percent)
+        for p in anomaly.top_processes[:_MOST_CONTRIBUTIONS]
     ]
     return {
         "description": anomaly.summary,
         SEVERITY: anomaly.severity,
         "contributions": "\n".join(contributions),
-        "top_processes": "\n".join(
-            f"{p.name} (pid {p.pid}): {p.cpu_percent:.0f} % cpu, {p.memory_percent:.1f} % memory"
-            for p in anomaly.top_processes[:_MOST_CONTRIBUTIONS]
-        ),
+        "top_processes": "\n".join(processes),
     }

@@ -7,6 +7,12 @@ from datetime import UTC, datetime
 from services.alerter.rules.rule import Language
 from shared.schemas.metrics import BY_NAME
 
+_USUALLY = {"en": "{value} (usually {low} to {high})", "zh": "{value}(通常为 {low} 至 {high})"}
+_PROCESS = {
+    "en": "{name} (pid {pid}): {cpu:.0f} % cpu, {memory:.1f} % memory",
+    "zh": "{name}(pid {pid}):CPU {cpu:.0f} %,内存 {memory:.1f} %",
+}
+
 _STEPS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 _SENTENCES = {
@@ -32,6 +38,17 @@ _SENTENCES = {
 def sentence(language: Language, condition: str, *, where: str, **words: str) -> str:
     """``words``: title, host, value, threshold, left, metric; ``where`` is the instance, empty where there is none."""
     return _SENTENCES[language][condition].format(where=f" {where}" if where else "", **words)
+
+
+def unusual(language: Language, metric: str, value: float, low: float, high: float) -> str:
+    """``99.2 % (usually 3.0 % to 20.0 %)``"""
+    words = {"value": quantity(metric, value), "low": quantity(metric, low), "high": quantity(metric, high)}
+    return _USUALLY[language].format(**words)
+
+
+def process(language: Language, name: str, pid: int, cpu: float, memory: float) -> str:
+    """``python (pid 7): 99 % cpu, 1.0 % memory``; the cpu of one core, the memory of the machine."""
+    return _PROCESS[language].format(name=name, pid=pid, cpu=cpu, memory=memory)
 
 
 def quantity(metric: str, value: float | None) -> str:

@@ -15,7 +15,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from services.alerter.evaluation.wording import process
 from services.alerter.evidence.port import Gathered, LogLine, Similar
+from services.alerter.rules.rule import Language
 from shared.schemas.alert import Alert
 from shared.schemas.anomaly import Contribution
 from shared.store.port import Store, StoreError
@@ -42,8 +44,11 @@ _contributions = TypeAdapter(list[Contribution])
 class Stored:
     """Asks one question at a time, on one handle, which is opened when it is needed and again after it failed."""
 
-    def __init__(self, open_store: Callable[[], Awaitable[Store]], *, within_s: float = WITHIN_S) -> None:
+    def __init__(
+        self, open_store: Callable[[], Awaitable[Store]], language: Language = "en", *, within_s: float = WITHIN_S
+    ) -> None:
         self._open_store = open_store
+        self._language = language
         self._within_s = within_s
         self._store: Store | None = None
         self._one = asyncio.Lock()
@@ -156,7 +161,7 @@ class Stored:
             return ()
         parameters = {"host_id": alert.host_id, **_stretch(alert.ts - 300_000, alert.ts)}
         rows = await self._query("processes", parameters, column=column)
-        return tuple(f"{name} (pid {pid}): {cpu:.0f} % cpu, {memory:.1f} % memory" for pid, name, cpu, memory in rows)
+        return tuple(process(self._language, name, pid, cpu, memory) for pid, name, cpu, memory in rows)
 
     async def _query(self, name: str, parameters: Mapping[str, Any], **names: str) -> list[tuple[Any, ...]]:
         """``names`` are ours: tables and columns of the catalogue."""

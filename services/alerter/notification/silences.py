@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from shared.alerting.matching import matches
 from shared.schemas.control import Silence
 
+FORGET_MS = 86_400_000
+"""A clock that was ahead for a while must not cost a silence that is not over."""
+
 
 class Silences:
     """Kept by the first label they name outright, so that a thousand of them about hosts cost an alert nothing."""
@@ -57,12 +60,15 @@ class Silences:
         return [s for s in found if s.starts_at <= now < s.ends_at and matches(s.matchers, labels)]
 
     def turn(self, now: int) -> list[Silence]:
-        """Those that began or ended since the last time; what is over is forgotten."""
+        """Those that began or ended since the last time; what has long been over is forgotten."""
+        if now < self._turned:  # the clock was set back
+            self._turned = now
+            self._next = self._soonest()
         if self._next is None or now < self._next:
             return []
         before, self._turned = self._turned, now
         turned = [s for s in self._all.values() if before < s.starts_at <= now or before < s.ends_at <= now]
-        for silence in [s for s in self._all.values() if s.ends_at <= now]:
+        for silence in [s for s in self._all.values() if s.ends_at <= now - FORGET_MS]:
             self.drop(silence.id)
         self._next = self._soonest()
         return turned

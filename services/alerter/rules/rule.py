@@ -9,19 +9,13 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from services.alerter.fields import Duration, Labels, Part, WrittenMatcher, duration
+from services.alerter.rules.findings import FINDINGS
 from services.alerter.yaml_file import FileError
 from shared.schemas.anomaly import Severity
 from shared.schemas.metrics import BY_NAME
 
 Language = Literal["en", "zh"]
 Condition = Literal["metric", "forecast", "anomaly", "absent", "silent", "late"]
-
-FINDINGS = (
-    *("unusual", "cpu_overload", "gpu_overload", "memory_pressure", "memory_leak", "load_spike", "pressure_storm"),
-    *("swap_storm", "disk_filling", "disk_full", "disk_slow", "inode_exhaustion", "network_spike", "network_drop"),
-    *("network_errors", "process_crash", "crash_loop", "flapping", "temperature", "host_outlier"),
-)
-"""What the detector may call an anomaly."""
 
 _MINUTE_MS = 60_000
 

@@ -4,6 +4,6 @@ SELECT
     toUnixTimestamp64Milli(started_at), toUnixTimestamp64Milli(updated_at), toUnixTimestamp64Milli(ended_at),
     summary, reason, anomaly_id
 FROM alerts FINAL
-WHERE state IN ('pending', 'firing') OR updated_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
-ORDER BY updated_at
+WHERE $meant
+ORDER BY state IN ('pending', 'firing') DESC, updated_at DESC
 LIMIT 100000

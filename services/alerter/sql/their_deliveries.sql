@@ -3,5 +3,12 @@ SELECT
     event_id, toUnixTimestamp64Milli(ts), notification_id, host_id, receiver, channel, status, alert_ids, attempt,
     outcome, occasion, group_key, resolved_ids
 FROM deliveries FINAL
-WHERE ts >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND hasAny(alert_ids, {alert_ids:Array(String)})
+WHERE event_id IN
+(
+    SELECT event_id
+    FROM deliveries
+    ARRAY JOIN alert_ids AS alert_id
+    WHERE ts >= (SELECT min(started_at) FROM alerts FINAL WHERE $meant)
+        AND alert_id IN (SELECT alert_id FROM alerts FINAL WHERE $meant)
+)
 ORDER BY ts

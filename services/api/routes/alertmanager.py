@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-from services.api import alertmanager, listings, matchers, messages, parameters, patterns, silences
+from services.api import alertmanager, listings, matchers, messages, parameters, silences
 from services.api.ask import Ask
 from services.api.durations import When
 from services.api.errors import ApiError, unprocessable
@@ -17,13 +17,14 @@ from services.api.parameters import Parameter, Repeated
 from services.api.responses import JSON, encoded
 from services.api.route import Answer, Route
 from services.api.routes.silences import span
+from shared.alerting.expressions import problem
 
 MOST_ALERTS = 10_000
 _TRUTHS = ("true", "false")
 
 
 def _pattern(text: str, _: int) -> str:
-    if not 1 <= len(text) <= 256 or patterns.problem(text):
+    if not 1 <= len(text) <= 256 or problem(text):
         raise ValueError(text)
     return text
 
@@ -61,18 +62,6 @@ class TheirSilence(BaseModel):
 
 def _plain(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(encoded(data), status_code=status, media_type=JSON, headers=headers)
-
-
-def _spoken(answer: Answer) -> Answer:
-    """A refusal is a sentence, as a JSON string."""
-
-    async def answered(ask: Ask) -> Response:
-        try:
-            return await answer(ask)
-        except ApiError as error:
-            return _plain(error.text.en, error.status, error.headers)
-
-    return answered
 
 
 async def status(ask: Ask) -> Response:
@@ -195,7 +184,7 @@ def _route(method: Any, path: str, answer: Answer, summary: str, example: Any, *
     return Route(
         method,
         f"/api/v2/{path}/",
-        _spoken(answer),
+        answer,
         more.pop("needs", needs),
         summary,
         "alertmanager",

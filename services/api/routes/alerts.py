@@ -53,7 +53,7 @@ async def acknowledge(ask: Ask) -> Response:
         severity=of["severity"],
         value=of["value"],
     )
-    await ask.deps.decisions.tell(event)
+    await alerts.acknowledged(ask.deps.queries, ask.deps.decisions, event)
     return ok(alerts.shape_of_ack(event.model_dump()), ask.language)
 
 

@@ -1,6 +1,7 @@
 """``/a/{token}``: a page that says what a link from a message will do, and does it when its button is pressed.
 
-Its script presses the button. Programs that only fetch what they find in mails change nothing.
+Its script presses the button at the first sign of a person: a pointer that moves, a touch, a key. Programs that fetch
+what they find in mails change nothing, nor do those that run the scripts they find there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from services.api.links import Followed
 from services.api.messages import Text
 from services.api.route import Route
 
-_SCRIPT = 'addEventListener("load",()=>document.forms[0]&&document.forms[0].requestSubmit())'
+_SCRIPT = (
+    "const form=document.forms[0];let sent=false;"
+    "form.onsubmit=()=>!sent&&(sent=true);"
+    'for(const sign of["pointermove","touchstart","keydown"])addEventListener(sign,()=>form.requestSubmit())'
+)
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:12vh auto;padding:0 1rem;color:#1c2733;"
     "background:#f6f8fa}h1{font-size:1.3rem}p{overflow-wrap:anywhere}button{font:inherit;padding:.5rem 1.2rem;"

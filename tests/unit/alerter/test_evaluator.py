@@ -246,6 +246,30 @@ def test_an_anomaly_is_an_alert_from_open_to_close() -> None:
     assert [(a.state, a.alert_id) for a in said] == [("resolved", fired.alert_id)]
 
 
+def test_an_anomaly_is_called_what_was_found() -> None:
+    watch = Watch(ANOMALY_RULE)
+    (fired,) = watch.anomaly("open", finding="memory_leak")
+    assert (fired.annotations["title"], fired.summary.partition(" on ")[0]) == ("Memory leak", "Memory leak")
+    watch.clock.advance(30)
+    watch.anomaly("close")
+    (over,) = watch.tick(20)
+    assert over.annotations["title"] == "Memory leak"
+
+
+def test_a_rule_about_one_finding_keeps_its_own_title() -> None:
+    watch = Watch("- {name: leak, title: Restart it, anomaly: {severity: warning, findings: [memory_leak]}}")
+    (fired,) = watch.anomaly("open", finding="memory_leak")
+    assert fired.annotations["title"] == "Restart it"
+
+
+def test_an_anomaly_in_chinese() -> None:
+    watch = Watch(ANOMALY_RULE, language="zh")
+    contribution = Contribution(metric="cpu.percent", share=0.7, value=99, expected_low=3, expected_high=20)
+    (fired,) = watch.anomaly("open", finding="cpu_overload", contributions=[contribution])
+    assert fired.annotations["title"] == "CPU 过载"
+    assert fired.annotations["contributions"] == "cpu.percent 99.0 %(通常为 3.0 % 至 20.0 %)"
+
+
 def test_an_anomaly_that_comes_back_at_once_is_the_same_alert() -> None:
     watch = Watch(ANOMALY_RULE)
     watch.anomaly("open")

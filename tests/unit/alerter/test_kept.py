@@ -102,6 +102,14 @@ async def test_a_decision_that_cannot_be_read_costs_only_itself(fresh_store: Set
     assert await kept(fresh_store) == [trial]
 
 
+async def test_a_question_that_is_not_answered_costs_only_itself(fresh_store: Settings) -> None:
+    store = await open_store(fresh_store, "writer")
+    await store.insert_lines("landing_alerts", pack([encode(alert("a")), encode(delivery("a"))]))
+    await store.command("DROP TABLE attention")
+    await store.close()
+    assert [type(event) for event in await kept(fresh_store)] == [Alert, Delivery]
+
+
 async def test_an_empty_store_is_an_empty_past(fresh_store: Settings) -> None:
     assert await kept(fresh_store) == []
 

@@ -158,6 +158,22 @@ async def test_one_that_cannot_work_costs_itself_only_and_stays_as_it_was() -> N
     await town.lanes.close()
 
 
+async def test_who_gives_up_the_lease_forgets_what_waits_for_those_that_leave_too() -> None:
+    town = Town()
+    town.lanes.set([receiver("ops", "a")])
+    town.channels[0].hold.clear()
+    town.lanes.offer(note(receiver="ops"))
+    await eventually(lambda: town.channels[0].tried)
+    town.lanes.offer(note(alert("b"), receiver="ops"))
+    town.lanes.set([])
+    await eventually(lambda: town.lanes._leaving)
+    town.lanes.forget()
+    town.channels[0].hold.set()
+    await eventually(lambda: town.channels[0].closed)
+    assert town.outcomes() == [("a", "delivered")]
+    await town.lanes.close()
+
+
 async def test_what_breaks_a_lane_is_heard_of() -> None:
     town = Town()
 

@@ -542,6 +542,16 @@ def test_a_clock_that_is_set_back_holds_up_no_news() -> None:
     assert said(desk.wait(6 * MINUTE)) == [("ops", "changed", "+b +a")]
 
 
+def test_a_clock_that_was_ahead_for_a_while_costs_no_silence() -> None:
+    desk = Desk()
+    desk.silence(HOUR, of("host_id", "h1"))
+    desk.wait(2 * HOUR)
+    desk.now -= 2 * HOUR
+    desk.fire("a")
+    assert desk.wait(HOUR - 1) == []
+    assert said(desk.wait(MINUTE)) == [("ops", "first", "+a")]
+
+
 def test_a_clock_that_is_set_back_uses_up_no_cap() -> None:
     desk = capped(1)
     desk.fire("a")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.alerter.service import DEAF_SECONDS, STUCK_SECONDS, build
-from shared.bus.port import BusError, Message
+from services.alerter.service import DEAF_SECONDS, FUTURE_SECONDS, STUCK_SECONDS, UNHEARD_SECONDS, build
+from shared.bus.port import BusError, Message, Receipt
 from shared.runtime.clock import ManualClock
 from shared.runtime.health import Health
 from shared.runtime.settings import Settings, SettingsError
 from shared.schemas.alert import Alert
 from shared.schemas.codec import encode
-from shared.schemas.topics import ALERTS
+from shared.schemas.sample import HostSample
+from shared.schemas.topics import ALERTS, Topic
+from tests.support.samples import host_sample
 from tests.support.waiting import eventually
 from tests.unit.alerter.support import alert
 
@@ -24,6 +26,24 @@ from tests.unit.alerter.support import alert
 def settings(tmp_path: Path, **sections: Any) -> Settings:
     kafka = {"bootstrap_servers": "127.0.0.1:9"}
     return Settings.model_validate({"data_dir": tmp_path, "kafka": kafka, **sections})
+
+
+class Topics:
+    """A tail of topics on which somebody else says something."""
+
+    def __init__(self) -> None:
+        self.coming: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def start(self) -> None: ...
+
+    async def messages(self) -> AsyncIterator[Sequence[Message]]:
+        while True:
+            yield [await self.coming.get()]
+
+    def lag(self) -> int:
+        return self.coming.qsize()
+
+    async def stop(self) -> None: ...
 
 
 def test_bad_rules_are_refused_by_name_and_line(tmp_path: Path) -> None:
@@ -55,22 +75,66 @@ def test_health_is_progress_and_the_broker(tmp_path: Path) -> None:
     assert "has not answered the alerter for 61 s" in Health.failures(health.dependencies)["alerter"]
 
 
-class Topics:
-    """A tail of topics on which somebody else says something."""
+class Broker:
+    """Takes everything; ``at_once`` is called before it says so."""
 
     def __init__(self) -> None:
-        self.coming: asyncio.Queue[Message] = asyncio.Queue()
+        self.at_once: Callable[[], None] = lambda: None
 
     async def start(self) -> None: ...
 
-    async def messages(self) -> AsyncIterator[Sequence[Message]]:
-        while True:
-            yield [await self.coming.get()]
-
-    def lag(self) -> int:
-        return self.coming.qsize()
+    async def publish(self, topic: Topic, key: str, value: bytes | None, headers: object = None) -> Receipt:
+        self.at_once()
+        return Receipt(topic.name, 0, 0)
 
     async def stop(self) -> None: ...
+
+
+async def test_who_does_not_hear_what_it_said_tells_nobody_and_says_so(tmp_path: Path) -> None:
+    clock, health = ManualClock(), Health()
+    alerter = build(settings(tmp_path), clock=clock, health=health, tail=Topics(), publisher=Broker())
+    for _ in range(int(UNHEARD_SECONDS) + 2):
+        await alerter._echo.publish(ALERTS, "h1", b"{}")
+        clock.advance(1)
+        alerter._ticked = clock.monotonic()
+    assert "has not heard what it said on lapwing.alerts.v1 for 62 s" in Health.failures(health.progress)["alerter"]
+    assert alerter._telling._behind()
+    alerter.hear(alert("a"))
+    assert Health.failures(health.progress) == {}
+    assert not alerter._telling._behind()
+
+
+async def test_what_comes_back_before_the_broker_has_answered_has_come_back(tmp_path: Path) -> None:
+    clock, broker = ManualClock(), Broker()
+    alerter = build(settings(tmp_path), clock=clock, tail=Topics(), publisher=broker)
+    broker.at_once = lambda: alerter.hear(alert("a"))
+    await alerter._echo.publish(ALERTS, "h1", b"{}")
+    clock.advance(UNHEARD_SECONDS + 1)
+    assert alerter._echo.missing == 0
+
+
+def test_who_is_in_no_group_that_decides_who_tells_is_not_ready(tmp_path: Path) -> None:
+    clock, health = ManualClock(), Health()
+    alerter = build(settings(tmp_path), clock=clock, health=health)
+    clock.advance(DEAF_SECONDS + 1)
+    alerter._heard = clock.monotonic()
+    assert "in no group that decides who tells for 61 s" in Health.failures(health.dependencies)["alerter"]
+
+
+def test_a_clock_behind_all_others_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock, health = ManualClock(), Health()
+    alerter = build(settings(tmp_path), clock=clock, health=health)
+    for _ in range(int(FUTURE_SECONDS) + 2):
+        for host in ("h1", "h2"):
+            sample = HostSample.model_validate(host_sample(host_id=host, ts=clock.now_ms() + 700_000))
+            alerter._evaluator.sample(sample, clock.now_ms(), clock.monotonic())
+        clock.advance(1)
+    alerter._heard = alerter._lease._confirmed = clock.monotonic()
+    assert "was from the future: set the clock" in Health.failures(health.dependencies)["alerter"]
+    assert len([r for r in caplog.records if "clock is ahead of ours" in r.getMessage()]) == 2
+    sample = HostSample.model_validate(host_sample(host_id="h1", ts=clock.now_ms()))
+    alerter._evaluator.sample(sample, clock.now_ms(), clock.monotonic())
+    assert Health.failures(health.dependencies) == {}
 
 
 async def test_what_others_say_while_the_group_forms_is_known_when_their_hosts_come(
