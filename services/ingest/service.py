@@ -85,7 +85,7 @@ class _Ingest:
         for route in ROUTES:
             processor = Processor(route, self._settings, self._clock, writer, dead_letters, rollups, self.state)
             seconds = min(ingest.batch_seconds, route.seconds)
-            batches(app, [route.topic], ingest.batch_events, seconds, processor.handle)
+            batches(app, [route.topic], ingest.batch_events, seconds, processor.handle, ahead=True)
         self._stream = StreamService(self.name, app)
         await self._stream.start()
         self._housekeeping = [

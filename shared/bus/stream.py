@@ -92,6 +92,8 @@ def batches(
     size: int,
     seconds: float,
     handle: Handle,
+    *,
+    ahead: bool = False,
 ) -> None:
     """Let ``handle`` process the messages of ``topics``: at most ``size`` at once, each within about ``seconds``
     (the first few sooner).
@@ -99,23 +101,39 @@ def batches(
     A message is acknowledged after ``handle`` returned with it, never before. While ``handle`` raises a temporary
     error (one that says ``permanent = False``, an ``OSError`` or a ``TimeoutError``) it is called again with the same
     batch, for ever, with growing pauses; any other error ends the service, the batch unacknowledged.
+
+    ``ahead``: the next batch is taken off Faust while ``handle``, which is called with one at a time all the same, waits
+    for others' work. Not for a handler that must never see a message of a partition that has just been taken away.
     """
     # Half of the wait is for the broker to answer, half for the batch to fill; but ten questions a second are enough.
     app.fetch_wait_ms = min(app.fetch_wait_ms, max(100, round(seconds * 500)))
 
     async def process(stream: Any) -> None:
         _wait_for_the_first(stream, app.hurry)
-        async for events in stream.noack_take(size, within=max(seconds / 2, seconds - app.fetch_wait_ms / 1000)):
-            batch = [_message(event.message) for event in events]
-            handled = False
-            app.progress.begun(batch)
-            try:
-                await _until_handled(handle, batch)
-                handled = True
-            finally:
-                app.progress.finished(batch, handled=handled)
-            for event in events:
-                await stream.ack(event)
+        room, turn = asyncio.Semaphore(1 if ahead else 0), asyncio.Lock()
+
+        async def in_turn(events: Sequence[Any]) -> None:
+            async with turn:
+                batch = [_message(event.message) for event in events]
+                handled = False
+                app.progress.begun(batch)
+                try:
+                    await _until_handled(handle, batch)
+                    handled = True
+                finally:
+                    app.progress.finished(batch, handled=handled)
+                for event in events:
+                    await stream.ack(event)
+            room.release()
+
+        try:
+            async with asyncio.TaskGroup() as under_way:
+                within = max(seconds / 2, seconds - app.fetch_wait_ms / 1000)
+                async for events in stream.noack_take(size, within=within):
+                    under_way.create_task(in_turn(events), name=f"batch of {app.conf.id}")
+                    await room.acquire()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
     app.reads |= {t.name for t in topics}
     channel = app.topic(*(t.name for t in topics), key_type=bytes, value_type=bytes)

@@ -25,14 +25,24 @@ from tests.support.waiting import eventually
 Handler = Callable[[Sequence[Message]], Awaitable[None]]
 
 
+both_ways = pytest.mark.parametrize("ahead", [False, True], ids=["one by one", "ahead"])
+
+
 @asynccontextmanager
 async def processing(
-    bus: TestBus, name: str, topics: Sequence[Topic], handle: Handler, *, size: int = 100, seconds: float = 0.2
+    bus: TestBus,
+    name: str,
+    topics: Sequence[Topic],
+    handle: Handler,
+    *,
+    size: int = 100,
+    seconds: float = 0.2,
+    ahead: bool = False,
 ) -> AsyncIterator[StreamService]:
     # The embedded broker makes a group wait for about a session before a new member may join; Kafka allows no less
     # than 6 s.
     app = stream_app(bus.settings, name, session_timeout=1.5 if bus.kind == "embedded" else 6.0)
-    batches(app, topics, size, seconds, handle)
+    batches(app, topics, size, seconds, handle, ahead=ahead)
     service = StreamService(name, app)
     try:
         await service.start()
@@ -146,11 +156,12 @@ async def test_a_temporary_error_is_retried_until_it_passes(bus: TestBus, error:
         await eventually(lambda: notebook.values == list("abcde"))
 
 
-async def test_nothing_is_lost_through_a_stop_during_a_retry(bus: TestBus) -> None:
+@both_ways
+async def test_nothing_is_lost_through_a_stop_during_a_retry(bus: TestBus, ahead: bool) -> None:
     topic, group, failing, healthy = await bus.topic(), bus.name(), Notebook(), Notebook()
     failing.error = Away("the store is away")
     await publish(bus.settings, topic, *(f"{i:02}" for i in range(40)))
-    async with processing(bus, group, [topic], failing, size=7) as service:
+    async with processing(bus, group, [topic], failing, size=7, ahead=ahead) as service:
         await eventually(lambda: failing.attempts >= 2)
         began = asyncio.get_running_loop().time()
         await service.stop()
@@ -174,7 +185,8 @@ async def test_nothing_is_acknowledged_while_its_handler_runs(bus: TestBus) -> N
         await eventually(lambda: second.values == ["a", "b", "c"])
 
 
-async def test_only_the_batch_that_failed_comes_again(bus: TestBus) -> None:
+@both_ways
+async def test_only_the_batch_that_failed_comes_again(bus: TestBus, ahead: bool) -> None:
     topic, group, second = await bus.topic(partitions=1), bus.name(), Notebook()
     handled: list[str] = []
 
@@ -184,7 +196,7 @@ async def test_only_the_batch_that_failed_comes_again(bus: TestBus) -> None:
         handled.extend((m.value or b"").decode() for m in batch)
 
     await publish(bus.settings, topic, *(f"{i:02}" for i in range(30)))
-    async with processing(bus, group, [topic], first_ten, size=10):
+    async with processing(bus, group, [topic], first_ten, size=10, ahead=ahead):
         await eventually(lambda: handled)
     async with processing(bus, group, [topic], second, size=100):
         await eventually(lambda: second.values and second.values[-1] == "29")
@@ -192,11 +204,35 @@ async def test_only_the_batch_that_failed_comes_again(bus: TestBus) -> None:
     assert second.values == [f"{i:02}" for i in range(10, 30)]
 
 
+async def test_the_next_batch_is_at_hand_and_waits_its_turn(bus: TestBus) -> None:
+    topic, name, values, at_work = await bus.topic(partitions=1), bus.name(), [], 0
+    go_on = asyncio.Event()
+
+    async def slow(batch: Sequence[Message]) -> None:
+        nonlocal at_work
+        at_work += 1
+        await go_on.wait()
+        assert at_work == 1, "one at a time"
+        values.extend((m.value or b"").decode() for m in batch)
+        at_work -= 1
+
+    def taken() -> int:
+        return sum(task.get_name() == f"batch of lapwing-{name}" for task in asyncio.all_tasks())
+
+    await publish(bus.settings, topic, *(f"{i:02}" for i in range(50)))
+    async with processing(bus, name, [topic], slow, size=10, ahead=True):
+        await eventually(lambda: taken() == 2)
+        assert at_work == 1
+        go_on.set()
+        await eventually(lambda: len(values) == 50)
+    assert values == sorted(values)
+
+
 async def test_while_nothing_can_be_stored_no_more_is_held_than_fits_the_buffers(bus: TestBus) -> None:
     """Counted in messages: what the client and Faust have taken off the wire and nobody has finished with."""
     topic, notebook, many = await bus.topic(partitions=2), Notebook(), 16_000
     notebook.error = Away("the store is away")
-    async with processing(bus, bus.name(), [topic], notebook, size=500):
+    async with processing(bus, bus.name(), [topic], notebook, size=500, ahead=True):
         out = publisher(bus.settings.kafka, "test")
         await out.start()
         most = 0
@@ -231,11 +267,12 @@ def held() -> int:
     return sum(type(o) is ConsumerRecord or isinstance(o, FaustMessage) for o in gc.get_objects())
 
 
-async def test_any_other_error_ends_the_service_and_loses_nothing(bus: TestBus) -> None:
+@both_ways
+async def test_any_other_error_ends_the_service_and_loses_nothing(bus: TestBus, ahead: bool) -> None:
     topic, group, broken, healthy = await bus.topic(), bus.name(), Notebook(), Notebook()
     broken.error = ValueError("a mistake of ours")
     await publish(bus.settings, topic, "a", "b")
-    async with processing(bus, group, [topic], broken) as service:
+    async with processing(bus, group, [topic], broken, ahead=ahead) as service:
         with pytest.raises(ValueError, match="a mistake of ours"):
             await asyncio.wait_for(service.watch(), 10)
         assert broken.attempts == 1
