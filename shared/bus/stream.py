@@ -102,7 +102,7 @@ def batches(
     error (one that says ``permanent = False``, an ``OSError`` or a ``TimeoutError``) it is called again with the same
     batch, for ever, with growing pauses; any other error ends the service, the batch unacknowledged.
 
-    ``ahead``: the next batch is taken off Faust while ``handle``, which is called with one at a time all the same, waits
+    ``ahead``: the next batch is taken off Faust while ``handle``, called with one at a time all the same, waits
     for others' work. Not for a handler that must never see a message of a partition that has just been taken away.
     """
     # Half of the wait is for the broker to answer, half for the batch to fill; but ten questions a second are enough.
