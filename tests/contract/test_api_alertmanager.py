@@ -151,7 +151,7 @@ async def test_silences_come_and_go(bare: Api) -> None:
     [
         ("POST", "alerts", [{"labels": {"alertname": "x"}}], 400),
         ("POST", "silences", SILENCE | {"matchers": []}, 422),
-        ("POST", "silences", SILENCE | {"matchers": [{"name": "a", "value": "(a+)+", "isRegex": True}]}, 422),
+        ("POST", "silences", SILENCE | {"matchers": [{"name": "a", "value": "(?=a)", "isRegex": True}]}, 422),
         ("POST", "silences", SILENCE | {"matchers": [{"name": "a'", "value": "x"}]}, 422),
         ("POST", "silences", SILENCE | {"matchers": SILENCE["matchers"] * 1000}, 422),
         ("POST", "silences", SILENCE | {"endsAt": "2027-01-15T07:00:00Z"}, 422),
@@ -161,7 +161,7 @@ async def test_silences_come_and_go(bare: Api) -> None:
         ("GET", "silence/nobody's", None, 404),
         ("DELETE", "silence/nobody's", None, 404),
         ("GET", "alerts?filter=nonsense", None, 422),
-        ("GET", "alerts?receiver=(a%2B)%2B", None, 422),
+        ("GET", "alerts?receiver=(%3F%3Da)", None, 422),
         ("GET", "alerts?active=perhaps", None, 422),
         ("GET", "alerts?colour=red", None, 422),
     ],
