@@ -181,7 +181,10 @@ def _remembered(settings: Settings, clock: Clock) -> dict[str, Any]:
     from services.alerter.kept import kept_in
     from shared.store.clickhouse import open_store
 
-    return {"history": kept_in(lambda: open_store(settings, "alerter history"), clock)}
+    def opened() -> Awaitable[Store]:
+        return open_store(settings, "alerter history")
+
+    return {"history": kept_in(opened, clock, most_hosts=settings.alerter.max_hosts)}
 
 
 def _evidence(settings: Settings) -> dict[str, Any]:

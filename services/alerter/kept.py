@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 from services.alerter.evaluation.known import LATELY_MS
@@ -21,8 +21,8 @@ _MEANT = "(state IN ('pending', 'firing') OR updated_at >= fromUnixTimestamp64Mi
 _BEFORE = {"pending": "inactive", "firing": "pending", "resolved": "firing", "inactive": "pending"}
 
 
-def kept_in(open_store: Callable[[], Awaitable[Store]], clock: Clock) -> History:
-    """A history for ``build``; the store is opened for it and closed again.
+def kept_in(open_store: Callable[[], Awaitable[Store]], clock: Clock, *, most_hosts: int) -> History:
+    """A history for ``build``, of so many hosts that were heard last; the store is opened for it and closed again.
 
     What the store cannot be asked is not known, and a warning: an alerter that watches is better than none.
     """
@@ -33,11 +33,17 @@ def kept_in(open_store: Callable[[], Awaitable[Store]], clock: Clock) -> History
         except StoreError as error:
             _unknown("what was firing, what was told and what was decided", error)
             return []
+        now_ms = clock.now_ms()
+        asked = {
+            "since": now_ms - LATELY_MS,
+            "watched_since": now_ms - WATCHED_DAYS * 86_400_000,
+            "most_hosts": most_hosts,
+        }
         found: list[Said | Control] = []
         try:
-            for what, ask in _QUESTIONS.items():
+            for what, (name, made_of) in _QUESTIONS.items():
                 try:
-                    found += await ask(store, clock.now_ms())
+                    found += [event for row in await store.query(_sql(name), asked) for event in made_of(*row)]
                 except StoreError as error:
                     _unknown(what, error)
         finally:
@@ -49,40 +55,6 @@ def kept_in(open_store: Callable[[], Awaitable[Store]], clock: Clock) -> History
 
 def _unknown(what: str, error: StoreError) -> None:
     log.warning(f"{what} is not known: the store does not say", extra={"reason": str(error)})
-
-
-async def _decided(store: Store, now_ms: int) -> list[Control]:
-    return [event for (value,) in await store.query(_sql("decisions")) for event in decided(value.encode())]
-
-
-async def _hosts(store: Store, now_ms: int) -> list[Control]:
-    since = {"since": now_ms - WATCHED_DAYS * 86_400_000}
-    return [_watched(*row) for row in await store.query(_sql("watched_hosts"), since)]
-
-
-async def _alerts(store: Store, now_ms: int) -> list[Said]:
-    return [_alert(*row) for row in await store.query(_sql("open_alerts"), _lately(now_ms))]
-
-
-async def _attended(store: Store, now_ms: int) -> list[Said]:
-    return [_attention(*row) for row in await store.query(_sql("their_attention"), _lately(now_ms))]
-
-
-async def _told(store: Store, now_ms: int) -> list[Said]:
-    return [_delivery(*row) for row in await store.query(_sql("their_deliveries"), _lately(now_ms))]
-
-
-_QUESTIONS: dict[str, Callable[[Store, int], Awaitable[Sequence[Said | Control]]]] = {
-    "what was decided": _decided,
-    "which hosts would be missed": _hosts,
-    "what was firing": _alerts,
-    "what was made of alerts": _attended,
-    "who was told": _told,
-}
-
-
-def _lately(now_ms: int) -> dict[str, int]:
-    return {"since": now_ms - LATELY_MS}
 
 
 def _sql(name: str) -> str:
@@ -107,8 +79,8 @@ def _alert(
     summary: str,
     reason: str,
     anomaly_id: str,
-) -> Alert:
-    return Alert.model_validate(
+) -> Iterator[Alert]:
+    yield Alert.model_validate(
         {
             "event_id": f"{alert_id}:{state}",
             "ts": updated_at,
@@ -147,8 +119,8 @@ def _delivery(
     occasion: str,
     group_key: str,
     resolved_ids: list[str],
-) -> Delivery:
-    return Delivery.model_validate(
+) -> Iterator[Delivery]:
+    yield Delivery.model_validate(
         {
             "event_id": event_id,
             "ts": ts,
@@ -169,8 +141,8 @@ def _delivery(
 
 def _attention(
     alert_id: str, ts: int, host_id: str, state: str, reason: str, by: list[str], until: int | None
-) -> Attention:
-    return Attention.model_validate(
+) -> Iterator[Attention]:
+    yield Attention.model_validate(
         {
             "event_id": f"{alert_id}:attention:{ts}",
             "ts": ts,
@@ -184,5 +156,19 @@ def _attention(
     )
 
 
-def _watched(host_id: str, host: str, labels: dict[str, str], last_seen: int) -> Watched:
-    return Watched(event_id=f"{host_id}:watched", ts=last_seen, id=host_id, host=host, labels=dict(labels))
+def _watched(host_id: str, host: str, labels: dict[str, str], last_seen: int) -> Iterator[Watched]:
+    yield Watched(event_id=f"{host_id}:watched", ts=last_seen, id=host_id, host=host, labels=dict(labels))
+
+
+def _decided(value: str) -> Iterator[Control]:
+    return decided(value.encode())
+
+
+_QUESTIONS: dict[str, tuple[str, Callable[..., Iterable[Said | Control]]]] = {
+    "what was decided": ("decisions", _decided),
+    "which hosts would be missed": ("watched_hosts", _watched),
+    "what was firing": ("open_alerts", _alert),
+    "what was made of alerts": ("their_attention", _attention),
+    "who was told": ("their_deliveries", _delivery),
+}
+"""The statement that asks for it, and what becomes of a row."""

@@ -38,6 +38,7 @@ from shared.bus.kafka import tail as kafka_tail
 from shared.bus.lease import Lease
 from shared.bus.port import BusError, Publisher, Tail
 from shared.bus.stream import StreamService, batches, stream_app
+from shared.runtime import selfmetrics
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.health import Health
 from shared.runtime.settings import Settings, SettingsError
@@ -89,8 +90,6 @@ def build(
         raise SettingsError(f"LAPWING_ALERTER__ROUTING: {error}") from None
     evidence = evidence or NoEvidence()
     channels = channels or (lambda receiver: channels_of(receiver, settings, evidence))
-    for receiver in plan.receivers.values():
-        channels(receiver)  # what cannot work is refused at the start
     if not plan.receivers:
         log.info(
             "alerts are recorded but nobody is told: no receiver is configured",
@@ -111,6 +110,7 @@ def build(
         history=history,
         clock=clock or SystemClock(),
     )
+    alerter.lanes.prepare(plan.receivers.values())  # what cannot work is refused at the start
     batches(app, [METRICS, ANOMALIES], BATCH_EVENTS, BATCH_SECONDS, alerter.processor.handle)
     if health:
         health.progress["alerter"] = alerter.stuck
@@ -150,14 +150,15 @@ class Alerter:
             book.enabled,
             silent_after_ms=self._silent_after_ms,
             language=settings.alerter.language,
-            name=socket.gethostname(),
+            max_hosts=settings.alerter.max_hosts,
+            name=f"{socket.gethostname()}:{settings.data_dir.absolute()}",
             known=self._known.of,
             ours=lambda host_id: stream.owns(METRICS, host_id),
         )
         self.processor = Processor(self._evaluator, self._hearing, self._echo, clock)
         self._notifier = Notifier(plan)
         self.recorder = Recorder(self._echo)
-        self._lanes = Lanes(
+        self.lanes = Lanes(
             channels,
             self.recorder.record,
             clock,
@@ -168,7 +169,7 @@ class Alerter:
         self._following = Following(tail, self, history)
         self._telling = Telling(
             self._notifier,
-            self._lanes,
+            self.lanes,
             self.recorder,
             clock,
             may=lambda: self._lease.held,
@@ -240,7 +241,7 @@ class Alerter:
             self.recorder.run(),
             self._telling.run(),
             self._lease.run(),
-            self._lanes.watch(),
+            self.lanes.watch(),
             self._tick(),
             self._hear(),
             self._watch_files(),
@@ -260,13 +261,13 @@ class Alerter:
         """What cannot be delivered within a second is delivered at the next start: nothing says that it was."""
         await self._stream.stop()
         self._telling.decide()
-        await self._lanes.drain(1.0)
+        await self.lanes.drain(1.0)
         await self.recorder.drain(0.5)
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._lanes.close()
+        await self.lanes.close()
         for extra in (self._mirror, self._heartbeat, self._evidence):
             if extra:
                 await extra.close()
@@ -285,6 +286,7 @@ class Alerter:
                 await self.processor.tick()
                 await self._say_setup()
             self._use_receivers()
+            self._count()
             self._ticked = self._clock.monotonic()
             await asyncio.sleep(TICK_SECONDS)
 
@@ -351,7 +353,7 @@ class Alerter:
         if self._receivers_changed:
             self._receivers_changed = False
             self._setup_changed = True
-            self._unusable = self._lanes.set(self._notifier.plan.receivers.values())
+            self._unusable = self.lanes.set(self._notifier.plan.receivers.values())
             for name, why in self._unusable.items():
                 log.error("a receiver cannot be used", extra={"receiver": name, "reason": why})
 
@@ -382,6 +384,12 @@ class Alerter:
     @property
     def _silent_after_ms(self) -> int:
         return round(self._settings.alerter.host_silent_after * 1000)
+
+    def _count(self) -> None:
+        selfmetrics.ALERTER_HOSTS.set(self._evaluator.hosts)
+        selfmetrics.ALERTER_OPEN.set(self._evaluator.open)
+        selfmetrics.ALERTER_LEADS.set(self._lease.held)
+        selfmetrics.ALERTER_WAITING.set(self.lanes.waiting)
 
     # -- health ------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from services.api import messages
 from services.api.decisions import Decisions
-from services.api.errors import conflict, not_found
-from services.api.matchers import in_force
+from services.api.errors import bad_parameter, conflict, not_found, unprocessable
+from services.api.matchers import in_force, mean_everything
 from shared.alerting.matching import matches
 from shared.runtime import times
 from shared.schemas.control import Matcher, Silence
@@ -65,6 +65,13 @@ async def find(decisions: Decisions, silence_id: str) -> dict[str, Any]:
     return kept
 
 
+def begins(wished: int | None, before: Kept | None, now_ms: int) -> int:
+    """A new one not in the past; one that was, when it did, unless it is wished otherwise."""
+    if before is None:
+        return max(wished or 0, now_ms)
+    return int(before["starts_at"]) if wished is None else wished
+
+
 async def keep(
     decisions: Decisions,
     now_ms: int,
@@ -76,7 +83,15 @@ async def keep(
     comment: str,
     silence_id: str | None = None,
 ) -> dict[str, Any]:
-    """A new one, or the one of that id changed. Raises ``ApiError`` 409 when there are too many, 503."""
+    """A new one, or the one of that id changed. Raises ``ApiError`` 422 on one that means everything, is over, or ends
+    in more than a year, 409 when there are too many, 503.
+    """
+    if mean_everything(matchers):
+        raise unprocessable(messages.SILENCE_OF_ALL)
+    if ends_at <= max(starts_at, now_ms):
+        raise bad_parameter("ends_at", messages.LATER_THAN_START)
+    if ends_at - now_ms > LONGEST_MS:
+        raise bad_parameter("ends_at", messages.WITHIN_A_YEAR)
     everybodys = await decisions.all_of(PREFIX)
     others = [s for s in everybodys if s["id"] != silence_id]
     if sum(s["ends_at"] > now_ms for s in others) >= MOST_STANDING:

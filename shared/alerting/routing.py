@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from shared.alerting.matching import matches, written
 from shared.schemas.control import RouteEntry
 
 EVERY = "..."
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """Where an alert ends. ``path``: the matchers of every node on the way, the root's first; none are ``{}``."""
-
-    receiver: str
-    route: int
-    path: tuple[str, ...]
-    group_labels: Mapping[str, str]
 
 
 class Router:
@@ -39,9 +28,6 @@ class Router:
         siblings unless it continues; the root where nothing else does.
         """
         return list(self._below(0, labels)) if self.routes else []
-
-    def path(self, route: int) -> tuple[str, ...]:
-        return self._paths[route]
 
     def group_key(self, route: int, labels: Mapping[str, str]) -> str:
         """As Alertmanager writes it; a node without matchers adds nothing to it."""
@@ -64,18 +50,6 @@ class Router:
 def taken(routes: Sequence[RouteEntry], labels: Mapping[str, str]) -> list[int]:
     """``Router.taken``, for one question."""
     return Router(routes).taken(labels)
-
-
-def preview(routes: Sequence[RouteEntry], labels: Mapping[str, str]) -> list[Way]:
-    """Who would be told of an alert with these labels, and by which way through the tree; each receiver once."""
-    router = Router(routes)
-    ways: dict[str, Way] = {}
-    for index in router.taken(labels):
-        route = router.routes[index]
-        if not route.receiver:
-            continue
-        ways.setdefault(route.receiver, Way(route.receiver, index, router.path(index), group_labels(route, labels)))
-    return list(ways.values())
 
 
 def group_labels(route: RouteEntry, labels: Mapping[str, str]) -> dict[str, str]:

@@ -128,6 +128,29 @@ AGENT_COLLECTOR_FAILURES = Counter(
     "lapwing_agent_collector_failures_total", "Readings of a section that failed.", "section"
 )
 
+ALERTER_HOSTS = Gauge("lapwing_alerter_hosts", "Hosts that this alerter watches.")
+ALERTER_HOSTS_FORGOTTEN = Counter(
+    "lapwing_alerter_hosts_forgotten_total", "Silent hosts that were forgotten to make room for others."
+)
+ALERTER_UNWATCHED = Counter(
+    "lapwing_alerter_unwatched_events_total", "Events of hosts that are not watched, because there is no room for more."
+)
+ALERTER_OPEN = Gauge("lapwing_alerter_open_alerts", "Alerts pending or firing, of the hosts of this alerter.")
+ALERTER_REFUSED = Counter(
+    "lapwing_alerter_refused_alerts_total", "Alerts that could not begin because there were too many."
+)
+ALERTER_LEADS = Gauge("lapwing_alerter_leads", "1 for the alerter that tells, 0 for those that stand by.")
+ALERTER_WAITING = Gauge("lapwing_alerter_waiting_messages", "Messages that wait for an attempt, over all receivers.")
+ALERTER_DELIVERIES = Counter(
+    "lapwing_alerter_deliveries_total", "Attempts to tell somebody, and messages given up, by outcome.", "outcome"
+)
+ALERTER_DROPPED = Counter(
+    "lapwing_alerter_dropped_messages_total", "Messages dropped because too many waited for the receiver."
+)
+ALERTER_LOST = Counter(
+    "lapwing_alerter_lost_records_total", "Records of what was told that were dropped while the broker was away."
+)
+
 API_REQUESTS = Counter(
     "lapwing_api_requests_total", "HTTP requests answered, by method and status.", "method", "status"
 )
@@ -221,6 +244,16 @@ NUMBERS: tuple[_Number, ...] = (
     AGENT_TICKS_MISSED,
     AGENT_COLLECTOR_SECONDS,
     AGENT_COLLECTOR_FAILURES,
+    ALERTER_HOSTS,
+    ALERTER_HOSTS_FORGOTTEN,
+    ALERTER_UNWATCHED,
+    ALERTER_OPEN,
+    ALERTER_REFUSED,
+    ALERTER_LEADS,
+    ALERTER_WAITING,
+    ALERTER_DELIVERIES,
+    ALERTER_DROPPED,
+    ALERTER_LOST,
     API_REQUESTS,
     API_SECONDS,
     API_STREAMS,

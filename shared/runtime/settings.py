@@ -269,6 +269,9 @@ class AlerterSettings(Section):
         False, description="whether receivers entered through the API may be at private addresses"
     )
     host_silent_after: Seconds = Field(60.0, description="seconds without data before a host counts as silent")
+    max_hosts: Annotated[int, Field(ge=1)] = Field(
+        20_000, description="hosts one alerter watches; the longest silent makes room, and while all speak nobody does"
+    )
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(8, description="delivery attempts before giving up")
     timeout: Seconds = Field(10.0, description="seconds one delivery attempt may take")
     external_url: str | None = Field(None, description="address of the dashboard as receivers see it, for links")

@@ -194,7 +194,7 @@ async def test_what_was_not_delivered_before_a_crash_is_delivered_after_it(
         task.cancel()
     await alerter._stream.stop()
     await alerter._publisher.stop()
-    await alerter._lanes.close()
+    await alerter.lanes.close()
 
     hooks.statuses.clear()
     async with running(settings):

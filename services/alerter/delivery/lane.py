@@ -18,6 +18,7 @@ from services.alerter.delivery.channels.port import Channel, Delivered, Failed, 
 from services.alerter.notification.notification import Notification
 from shared.runtime.clock import Clock
 from shared.runtime.retry import backoff
+from shared.runtime.selfmetrics import ALERTER_DELIVERIES, ALERTER_DROPPED
 from shared.schemas.alert import Delivery, DeliveryOutcome
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class Lane:
             return
         if len(self._jobs) >= MAX_WAITING:
             log.error("a notification was dropped: too many wait for this receiver", extra=self._words(notification))
+            ALERTER_DROPPED.add()
             self._tell(notification, 0, "gave_up", f"{MAX_WAITING} notifications wait already", None)
             return
         self._jobs.append(Job(notification, self._clock.monotonic()))
@@ -218,6 +220,7 @@ class Lane:
     def _tell(
         self, notification: Notification, attempt: int, outcome: DeliveryOutcome, detail: str, next_at: int | None
     ) -> None:
+        ALERTER_DELIVERIES.add(1, outcome)
         for delivery in records(notification, self.channel, attempt, outcome, detail, next_at, self._clock.now_ms()):
             self._record(delivery)
 

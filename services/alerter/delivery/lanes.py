@@ -49,11 +49,18 @@ class Lanes:
         self._may_deliver = may_deliver
         self._wait = wait
         self._entries: dict[str, _Entry] = {}
+        self._made: dict[str, tuple[Receiver, list[Channel]]] = {}
+        """Receivers' channels that nobody uses yet."""
         self._leaving: set[Lane] = set()
         """Those that finish the attempt under way."""
         self._running: set[asyncio.Task[None]] = set()
         self._failed = asyncio.Event()
         self._failure: BaseException | None = None
+
+    def prepare(self, receivers: Iterable[Receiver]) -> None:
+        """Makes what the next ``set`` needs. Raises ``SettingsError`` on a receiver that cannot work."""
+        for receiver in receivers:
+            self._made[receiver.name] = receiver, self._build(receiver)
 
     def set(self, receivers: Iterable[Receiver]) -> dict[str, str]:
         """These and no others, from now on; never waits. Receiver -> why it cannot work as it is written.
@@ -69,7 +76,7 @@ class Lanes:
                 self._entries[receiver.name] = known
                 continue
             try:
-                channels = self._build(receiver)
+                channels = self._channels(receiver)
             except SettingsError as error:
                 problems[receiver.name] = str(error)
                 if known:
@@ -126,6 +133,14 @@ class Lanes:
         for entry in entries.values():
             for lane in entry.lanes.values():
                 await lane.close()
+        made, self._made = self._made, {}
+        for _, channels in made.values():
+            for channel in channels:
+                await channel.close()
+
+    def _channels(self, receiver: Receiver) -> list[Channel]:
+        prepared, channels = self._made.pop(receiver.name, (None, []))
+        return channels if prepared == receiver else self._build(receiver)
 
     def _open(self, receiver: Receiver, channels: Iterable[Channel], before: dict[str, Lane]) -> _Entry:
         left = dict(before)

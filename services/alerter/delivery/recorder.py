@@ -10,6 +10,7 @@ from itertools import islice
 
 from shared.bus.port import BusError, Publisher
 from shared.runtime.retry import backoff
+from shared.runtime.selfmetrics import ALERTER_LOST
 from shared.schemas.alert import Attention, Delivery
 from shared.schemas.codec import encode
 from shared.schemas.topics import ALERTS
@@ -34,6 +35,7 @@ class Recorder:
         if len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft()
             self.lost += 1
+            ALERTER_LOST.add()
             if self.lost == 1:
                 log.error("records of deliveries are being lost: the broker is away", extra={"kept": MAX_WAITING})
         self._waiting.append(event)

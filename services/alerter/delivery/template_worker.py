@@ -1,6 +1,6 @@
 """Renders other people's templates, in a process of its own that may be killed: a line of JSON in, a line out.
 
-Run by its path and without the product: ``templates.py`` starts it. Jinja2's sandbox keeps a template from reaching
+Run by its path and without the product: ``sandbox.py`` starts it. Jinja2's sandbox keeps a template from reaching
 anything; only the end of a process keeps it from taking all time and memory.
 """
 

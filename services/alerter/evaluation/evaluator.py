@@ -5,12 +5,13 @@ Callers give the time, publish what is returned, and never call it from two task
 
 from __future__ import annotations
 
-import logging
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from services.alerter.evaluation.absence import Silence
+from services.alerter.evaluation.ahead import Ahead
 from services.alerter.evaluation.host import Host, Key
+from services.alerter.evaluation.hosts import Hosts
 from services.alerter.evaluation.late import Lateness
 from services.alerter.evaluation.ourselves import Known, Ours, Ourselves
 from services.alerter.evaluation.probes import policy, sections_of
@@ -28,14 +29,11 @@ from shared.schemas.control import Watched
 from shared.schemas.metrics import BY_NAME
 from shared.schemas.sample import HostSample
 
-log = logging.getLogger(__name__)
-
 STALE_MS = 300_000
 """A pause between readings that does not interrupt "it lasted"; longer where a section comes more rarely."""
 
 ANOMALY_STALE_MS = 3_600_000
 FORGET_AFTER_S = 7 * 86_400.0
-PARKED_S = 300.0
 AGAIN_S = 86_400.0
 """What lasts is said again so often: the alerts topic forgets what was said a week ago, and who starts then would know
 nothing of it.
@@ -54,26 +52,23 @@ class Evaluator:
         *,
         silent_after_ms: int,
         language: Language = "en",
-        max_hosts: int = 10_000,
+        max_hosts: int = 20_000,
         max_alerts: int = 100_000,
         name: str = "alerter",
         known: Known = lambda _: (),
         ours: Ours = lambda _: True,
     ) -> None:
         self._silent_after_ms = silent_after_ms
-        self._max_hosts = max_hosts
         self._known = known
         self._ours = ours
-        self._hosts: OrderedDict[str, Host] = OrderedDict()
-        self._parked: dict[str, tuple[float, Host]] = {}
-        """Hosts that were ours a moment ago, since when not: while a group forms anew, nobody has any."""
         self._stepper = Stepper(Teller(language, silent_after_ms), max_alerts)
         self._step, self._ended = self._stepper.step, self._stepper.end
         self._us = Ourselves(name, self._stepper, known, ours)
         self._roster = Roster(2 * max_hosts)
         self._said_again: float | None = None
-        self._only_future_since: float | None = None
+        self._ahead = Ahead()
         self.silence = Silence()
+        self._hosts = Hosts(max_hosts, self.silence, self._stepper)
         self.lateness = Lateness()
         self.timings: Counter[Timing] = Counter()
         self._take(rules)
@@ -102,19 +97,22 @@ class Evaluator:
 
     def only_future_for(self, monotonic: float) -> float:
         """Seconds for which every sample, of whatever host, was from the future: then it is our clock that is wrong."""
-        return 0.0 if self._only_future_since is None else monotonic - self._only_future_since
+        return self._ahead.all_for(monotonic)
 
     # -- events ------------------------------------------------------------------------------------------------
 
     def sample(self, sample: HostSample, now_ms: int, monotonic: float) -> list[Alert]:
-        host, out = self._heard(sample.host_id, now_ms, monotonic)
+        host, out = self._host(sample.host_id, now_ms, monotonic)
+        if host is None:
+            return out
+        self._hosts.heard(host, monotonic)
         before_ms = host.samples.newest
         timing = host.samples.judge(sample.ts, now_ms, monotonic)
         self.timings[timing] += 1
         if timing is Timing.FUTURE:
-            self._from_future(host, sample.ts - now_ms, monotonic)
+            self._ahead.from_future(host, sample.ts - now_ms, monotonic)
         else:
-            self._only_future_since, host.ahead = None, False
+            self._ahead.from_now(host)
         if timing is not Timing.LIVE:
             return out
         if host.name != sample.host or host.labels != sample.labels or not host.samples.spoke:
@@ -149,6 +147,8 @@ class Evaluator:
 
     def anomaly(self, anomaly: Anomaly, now_ms: int, monotonic: float) -> list[Alert]:
         host, out = self._host(anomaly.host_id, now_ms, monotonic)
+        if host is None:
+            return out
         host.name = host.name or anomaly.host
         closes = anomaly.state == "close"
         if not closes and (
@@ -164,10 +164,10 @@ class Evaluator:
 
     def tick(self, now_ms: int, monotonic: float) -> list[Alert]:
         """What time alone brings about: silence, calm that has lasted, data that stopped coming, being late."""
-        self._unpark(monotonic)
+        self._hosts.forget_parked(monotonic)
         out = self._us.tick(now_ms, self.lateness.seconds)
         late = self._us.late
-        for host in list(self._hosts.values()):
+        for host in self._hosts:
             out += self._tick_host(host, now_ms, monotonic, late)
         return out
 
@@ -176,7 +176,7 @@ class Evaluator:
         if self._said_again is not None and monotonic - self._said_again < AGAIN_S:
             return []
         self._said_again = monotonic
-        told = (alert for host in (self._us.host, *self._hosts.values()) for alert in host.told.values())
+        told = (alert for host in (self._us.host, *self._hosts) for alert in host.told.values())
         return [alert for alert in told if now_ms - alert.ts >= AGAIN_S * 1000]
 
     # -- rules that change -------------------------------------------------------------------------------------
@@ -187,9 +187,9 @@ class Evaluator:
         """
         before = self._rules
         self._take(rules)
-        self._parked.clear()  # what they remember may be of other conditions
+        self._hosts.forget_parked()  # what they remember may be of other conditions
         out: list[Alert] = []
-        for host in (self._us.host, *self._hosts.values()):
+        for host in (self._us.host, *self._hosts):
             for key, episode in list(host.episodes.items()):
                 if reason := self._no_longer(before.get(key[0]), host, key):
                     host.open_anomalies.pop(key, None)
@@ -224,7 +224,7 @@ class Evaluator:
             else:
                 by_host.setdefault(alert.host_id, []).append(alert)
         for host_id, theirs in by_host.items():
-            if host_id not in self._hosts and self._ours(host_id):
+            if self._hosts.get(host_id) is None and self._ours(host_id):
                 out += self.take_up(host_id, theirs, now_ms, monotonic)
         return out
 
@@ -233,7 +233,9 @@ class Evaluator:
         those whose rule is gone or changed.
         """
         alerts = list(alerts)
-        host, out = self._place(host_id, alerts, now_ms, monotonic)
+        host, out = self._hosts.place(host_id, alerts, now_ms, monotonic)
+        if host is None:
+            return self._turn_away(host_id, alerts, now_ms)
         for alert in alerts:
             host.name = host.name or alert.host
             rule = self._rules.get(alert.rule)
@@ -252,15 +254,11 @@ class Evaluator:
         Who comes back soon finds what was learned of it, and of its alerts those that nobody changed meanwhile.
         """
         for host_id in host_ids:
-            host = self._hosts.pop(host_id, None)
-            if host is not None:
-                self._stepper.open -= len(host.episodes)
-                self.silence.forget(host_id)
-                self._parked[host_id] = monotonic, host
+            self._hosts.give_away(host_id, monotonic)
 
     def reassigned(self, now_ms: int, monotonic: float) -> list[Alert]:
         """Partitions came or went: release the hosts that are not ours, take in those that are and would be missed."""
-        self.release([host_id for host_id in self._hosts if not self._ours(host_id)], monotonic)
+        self.release([host.host_id for host in self._hosts if not self._ours(host.host_id)], monotonic)
         return [a for watched in self._roster for a in self._miss(watched, now_ms, monotonic)]
 
     # -- hosts that would be missed ----------------------------------------------------------------------------
@@ -278,7 +276,7 @@ class Evaluator:
         if host.samples.spoke and self.silence.since_heard(host_id, monotonic) * 1000 < self._silent_after_ms:
             self._roster.present(host_id, host.name, host.labels, now_ms)
             return []
-        return list(self._forget(host_id, now_ms))
+        return list(self._hosts.forget(host_id, now_ms))
 
     def roster(self, monotonic: float) -> list[tuple[str, Watched | None]]:
         """What the control topic should say of our hosts from now on, as ``(key, event)``; ``None`` forgets.
@@ -293,12 +291,12 @@ class Evaluator:
         out: list[Alert] = []
         host = self._hosts.get(watched.id)  # is there without a word of its own where an anomaly named it
         if host is None:
-            if len(self._hosts) >= self._max_hosts:
+            if self._hosts.full:
                 return []
             host, out = self._host(watched.id, now_ms, monotonic)
-            self._hosts.move_to_end(watched.id, last=False)
+            assert host
+        self._hosts.missed(host, monotonic)
         host.name, host.labels = watched.host, watched.labels
-        self.silence.heard(watched.id, monotonic)
         return out
 
     # -- conditions --------------------------------------------------------------------------------------------
@@ -385,7 +383,7 @@ class Evaluator:
                 yield from self._tick_stale(host)
         elif unheard_s > FORGET_AFTER_S:
             self._roster.gone(host.host_id)
-            yield from self._forget(host.host_id, now_ms)
+            yield from self._hosts.forget(host.host_id, now_ms)
 
     def _may_claim(self, rule: Rule, host: Host) -> bool:
         return applies(rule, host, "") and self._ours(host.host_id)
@@ -428,67 +426,24 @@ class Evaluator:
                 if host.samples.newest - episode.seen_at > max(STALE_MS, 3 * pause):
                     yield self._ended(host, key, end(episode, Reason.NO_DATA, host.samples.newest))
 
-    def _from_future(self, host: Host, ahead_ms: int, monotonic: float) -> None:
-        if self._only_future_since is None:
-            self._only_future_since = monotonic
-        if not host.ahead:
-            host.ahead = True
-            log.warning(
-                "a host's clock is ahead of ours: what it says decides nothing until one of them is set",
-                extra={"host_id": host.host_id, "seconds": ahead_ms // 1000},
-            )
-
     # -- bookkeeping -------------------------------------------------------------------------------------------
 
-    def _host(self, host_id: str, now_ms: int, monotonic: float) -> tuple[Host, list[Alert]]:
-        """The host, with what is known of it, and what ends by that."""
+    def _host(self, host_id: str, now_ms: int, monotonic: float) -> tuple[Host | None, list[Alert]]:
+        """The host, with what is known of it, and what ends by that; ``None`` where there is no room for it."""
         host = self._hosts.get(host_id)
         if host is not None:
             return host, []
         out = self.take_up(host_id, self._known(host_id), now_ms, monotonic)
-        return self._hosts[host_id], out
+        return self._hosts.get(host_id), out
 
-    def _place(self, host_id: str, alerts: Iterable[Alert], now_ms: int, monotonic: float) -> tuple[Host, list[Alert]]:
-        """A place for the host, and the ends of the alerts of the one that was forgotten for it."""
+    def _turn_away(self, host_id: str, alerts: Iterable[Alert], now_ms: int) -> list[Alert]:
+        """What was said of a host ends, where nobody goes on with it."""
+        stranger = Host(host_id)
         out: list[Alert] = []
-        host = self._hosts.get(host_id)
-        if host is None:
-            if len(self._hosts) >= self._max_hosts:
-                out = list(self._forget(next(iter(self._hosts)), now_ms))
-                log.warning("forgot the longest silent host: too many hosts", extra={"max_hosts": self._max_hosts})
-            host = self._hosts[host_id] = self._back(host_id, alerts, monotonic)
-        return host, out
-
-    def _unpark(self, monotonic: float) -> None:
-        while self._parked:
-            host_id, (since, _) = next(iter(self._parked.items()))
-            if monotonic - since < PARKED_S:
-                return
-            del self._parked[host_id]
-
-    def _back(self, host_id: str, alerts: Iterable[Alert], monotonic: float) -> Host:
-        """The host as it was when it was given away, but for alerts of which somebody said something since."""
-        since, host = self._parked.pop(host_id, (0.0, None))
-        if host is None or monotonic - since >= PARKED_S:
-            return Host(host_id)
-        said = {a.event_id for a in alerts}
-        for key in [k for k, told in host.told.items() if told.event_id not in said or k[0] not in self._rules]:
-            for memory in (host.episodes, host.told, host.badness, host.open_anomalies):
-                memory.pop(key, None)
-        self._stepper.open += len(host.episodes)
-        return host
-
-    def _heard(self, host_id: str, now_ms: int, monotonic: float) -> tuple[Host, list[Alert]]:
-        host, out = self._host(host_id, now_ms, monotonic)
-        self._hosts.move_to_end(host_id)
-        self.silence.heard(host_id, monotonic)
-        return host, out
-
-    def _forget(self, host_id: str, now_ms: int) -> Iterator[Alert]:
-        host = self._hosts.pop(host_id)
-        self.silence.forget(host_id)
-        for key, episode in list(host.episodes.items()):
-            yield self._ended(host, key, end(episode, Reason.FORGOTTEN, now_ms))
+        for alert in alerts:
+            if alert.state not in ("resolved", "inactive"):
+                out += self._stepper.take_up(stranger, self._rules.get(alert.rule), alert, now_ms)
+        return [*out, *self._hosts.end_all(stranger, Reason.NO_ROOM, now_ms)]
 
 
 def _same_memory(before: Rule | None, after: Rule | None) -> bool:

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     WORSE = "got worse"
     ORPHANED = "the alerter that said so said nothing more"
     FORGOTTEN = "the host was forgotten after a long silence"
+    NO_ROOM = "its host is not watched: there is no room for more"
 
 
 @dataclass(frozen=True, slots=True)

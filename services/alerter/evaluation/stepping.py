@@ -13,6 +13,7 @@ from services.alerter.evaluation.telling import INSTANCE, SEVERITY, Teller, ende
 from services.alerter.evaluation.worsening import badness, severity_badness
 from services.alerter.rules.rule import Rule
 from shared.alerting.matching import matches
+from shared.runtime.selfmetrics import ALERTER_REFUSED
 from shared.schemas.alert import Alert
 from shared.schemas.anomaly import Anomaly
 
@@ -50,6 +51,7 @@ class Stepper:
                 if not self.refused:
                     log.error("too many alerts at once: no new ones begin", extra={"max_alerts": self._max_alerts})
                 self.refused += 1
+                ALERTER_REFUSED.add()
                 return
             self.open += 1
         after, change = state_step(before, policy, verdict, at, value, stale_ms)

@@ -17,6 +17,8 @@ class _Record:
     changed: int
     told: set[str] = field(default_factory=set)
     """Receivers who were told that it flaps."""
+    ends: int | None = None
+    """When it is to be looked at whether it is still; ``None`` where nobody waits for that."""
 
 
 class Flaps:
@@ -27,7 +29,7 @@ class Flaps:
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._flapping: dict[str, None] = {}
         self._ends: list[tuple[int, str]] = []
-        """Heap; a record that moved since has a later one."""
+        """Heap: one entry counts of each record, which knows its time; others are passed over."""
 
     def adopt(self, limits: Flapping) -> None:
         self._limits = limits
@@ -80,10 +82,14 @@ class Flaps:
         """Those that have now been still for long enough."""
         calm = []
         while self._ends and self._ends[0][0] <= now:
-            _, fingerprint = heapq.heappop(self._ends)
+            at, fingerprint = heapq.heappop(self._ends)
+            record = self._records.get(fingerprint)
+            if record is None or record.ends != at:
+                continue
+            record.ends = None
             if fingerprint not in self._flapping:
                 continue
-            if now - self._records[fingerprint].changed < self._limits.within_ms:
+            if now - record.changed < self._limits.within_ms:
                 self._end_later(fingerprint)
                 continue
             calm.append(fingerprint)
@@ -96,4 +102,9 @@ class Flaps:
         return self._ends[0][0] if self._ends else None
 
     def _end_later(self, fingerprint: str) -> None:
-        heapq.heappush(self._ends, (self._records[fingerprint].changed + self._limits.within_ms, fingerprint))
+        """Looked at too early, it is put off: so one that goes on flapping waits once, however often it fires."""
+        record = self._records[fingerprint]
+        at = record.changed + self._limits.within_ms
+        if record.ends is None or at < record.ends:
+            record.ends = at
+            heapq.heappush(self._ends, (at, fingerprint))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from services.alerter.evaluation.wording import duration, quantity
 from services.alerter.rules.book import Book
 from services.alerter.rules.rule import Rule
+from shared.alerting.matching import written
 from shared.schemas.control import Matcher, RuleEntry
 
 
@@ -67,10 +68,3 @@ def _ends(rule: Rule, calm: str) -> str:
 
 def _where(matchers: Sequence[Matcher]) -> str:
     return " where " + " and ".join(map(written, matchers)) if matchers else ""
-
-
-def written(matcher: Matcher) -> str:
-    """As Alertmanager writes it."""
-    operator = ("=~" if matcher.is_regex else "=") if matcher.is_equal else ("!~" if matcher.is_regex else "!=")
-    value = matcher.value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'{matcher.name}{operator}"{value}"'

@@ -8,7 +8,8 @@ WHERE event_id IN
     SELECT event_id
     FROM deliveries
     ARRAY JOIN alert_ids AS alert_id
-    WHERE ts >= (SELECT min(started_at) FROM alerts FINAL WHERE $meant)
+    -- An alert began by its host's clock, and was told by ours.
+    WHERE ts >= (SELECT min(started_at) FROM alerts FINAL WHERE $meant) - INTERVAL 1 DAY
         AND alert_id IN (SELECT alert_id FROM alerts FINAL WHERE $meant)
 )
 ORDER BY ts

@@ -12,11 +12,10 @@ from services.api.ask import Ask
 from services.api.durations import When
 from services.api.errors import ApiError, unprocessable
 from services.api.listings import ALERTS
-from services.api.matchers import MatcherBody, all_of, mean_everything
+from services.api.matchers import MatcherBody, all_of
 from services.api.parameters import Parameter, Repeated
 from services.api.responses import JSON, encoded
 from services.api.route import Answer, Route
-from services.api.routes.silences import span
 from shared.alerting.expressions import problem
 
 MOST_ALERTS = 10_000
@@ -110,19 +109,15 @@ async def add_silence(ask: Ask) -> Response:
     ask.query()
     body = await ask.body(TheirSilence)
     meant = all_of(_ours(index, one) for index, one in enumerate(body.matchers))
-    if mean_everything(meant):
-        raise unprocessable(messages.SILENCE_OF_ALL)
     before = await silences.find(ask.deps.decisions, body.id) if body.id else None
     if before and silences.state(before, ask.now_ms) == "expired":
         before = None  # as Alertmanager has it: what is over is left as it was
-    starts_at = body.startsAt if before else max(body.startsAt, ask.now_ms)
-    starts_at, ends_at = span(starts_at, body.endsAt, None, ask.now_ms)
     kept = await silences.keep(
         ask.deps.decisions,
         ask.now_ms,
         matchers=meant,
-        starts_at=starts_at,
-        ends_at=ends_at,
+        starts_at=silences.begins(body.startsAt, before, ask.now_ms),
+        ends_at=body.endsAt,
         author=_author(ask, body.createdBy),
         comment=body.comment,
         silence_id=before["id"] if before else None,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from services.api import listings, matchers, messages, parameters, shapes, silences
 from services.api.ask import Ask
 from services.api.durations import Lasting, When
-from services.api.errors import bad_parameter, conflict, unprocessable
+from services.api.errors import conflict, unprocessable
 from services.api.matchers import Matchers
 from services.api.responses import ok
 from services.api.route import Route
@@ -60,21 +60,13 @@ async def change(ask: Ask) -> Response:
 
 async def _kept(ask: Ask, body: SilenceBody, before: dict[str, Any] | None) -> Response:
     assert ask.principal is not None
-    starts_at = body.starts_at
-    if starts_at is None:
-        starts_at = before["starts_at"] if before else ask.now_ms
-    if not before:
-        starts_at = max(starts_at, ask.now_ms)
-    starts_at, ends_at = span(starts_at, body.ends_at, body.duration, ask.now_ms)
-    meant = matchers.all_of(body.matchers)
-    if matchers.mean_everything(meant):
-        raise unprocessable(messages.SILENCE_OF_ALL)
+    starts_at = silences.begins(body.starts_at, before, ask.now_ms)
     kept = await silences.keep(
         ask.deps.decisions,
         ask.now_ms,
-        matchers=meant,
+        matchers=matchers.all_of(body.matchers),
         starts_at=starts_at,
-        ends_at=ends_at,
+        ends_at=_end(body, starts_at),
         author=ask.principal.shown,
         comment=body.comment,
         silence_id=before["id"] if before else None,
@@ -82,16 +74,13 @@ async def _kept(ask: Ask, body: SilenceBody, before: dict[str, Any] | None) -> R
     return ok(silences.shape(kept, ask.now_ms), ask.language)
 
 
-def span(starts_at: int, ends_at: int | None, lasting: int | None, now_ms: int) -> tuple[int, int]:
+def _end(body: SilenceBody, starts_at: int) -> int:
     """Raises ``ApiError`` 422."""
-    if (ends_at is None) == (lasting is None):
-        raise unprocessable(messages.END_OR_DURATION)
-    end = starts_at + lasting if ends_at is None else ends_at  # type: ignore[operator]
-    if end <= max(starts_at, now_ms):
-        raise bad_parameter("ends_at", messages.LATER_THAN_START)
-    if end - now_ms > silences.LONGEST_MS:
-        raise bad_parameter("ends_at", messages.WITHIN_A_YEAR)
-    return starts_at, end
+    if body.ends_at is not None and body.duration is None:
+        return body.ends_at
+    if body.ends_at is None and body.duration is not None:
+        return starts_at + body.duration
+    raise unprocessable(messages.END_OR_DURATION)
 
 
 async def end(ask: Ask) -> Response:
@@ -113,7 +102,7 @@ SILENCE_EXAMPLE = {
 _BODY = {"matchers": ['host=~"web-.*"'], "duration": "2h", "comment": "moving the racks"}
 _WORDS = (
     '`matchers` are written (`host=~"web-.*"`) or in parts (`name`, `value`, `is_regex`, `is_equal`); all must hold. '
-    "Patterns match the whole value; such as could take long are refused. Give `ends_at` or `duration`."
+    "Patterns are RE2's and match the whole value. Give `ends_at` or `duration`."
 )
 
 ROUTES = [

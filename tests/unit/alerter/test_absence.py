@@ -7,9 +7,12 @@ from collections.abc import Mapping
 import pytest
 
 from services.alerter.evaluation.hearing import Hearing, Place
+from services.alerter.evaluation.hosts import SPEAKS_S
+from services.alerter.evaluation.state import Reason
 from shared.bus.port import BusError, Message
+from shared.runtime.selfmetrics import ALERTER_UNWATCHED
 from shared.schemas.sample import Cpu
-from tests.unit.alerter.support import CPU_RULE, SILENCE_RULE, Watch
+from tests.unit.alerter.support import CPU_RULE, SILENCE_RULE, Watch, alert
 
 
 def test_a_host_that_stops_is_silent_and_speaks_again() -> None:
@@ -89,11 +92,32 @@ def test_a_forgotten_host_is_told_as_such() -> None:
 def test_the_longest_silent_host_makes_room() -> None:
     watch = Watch(SILENCE_RULE, max_hosts=3)
     for i in range(10):
-        watch.clock.advance(1)
+        watch.clock.advance(SPEAKS_S / 3 + 1)
         watch.sample(f"h{i}", cpu=Cpu(count=1, percent=1))
     assert watch.evaluator.hosts == 3
     fired = watch.tick(61)
     assert {a.host_id for a in fired} == {"h7", "h8", "h9"}
+
+
+def test_while_all_speak_nobody_makes_room_and_who_is_not_watched_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Hosts that forget each other in turns would be watched by nobody."""
+    watch, before = Watch(CPU_RULE, max_hosts=3), ALERTER_UNWATCHED.value()
+    for _ in range(40):
+        watch.clock.advance(1)
+        for n in range(4):
+            watch.sample(f"h{n}", cpu=Cpu(count=1, percent=95))
+    assert {a.host_id for a in watch.alerts if a.state == "firing"} == {"h0", "h1", "h2"}
+    assert ALERTER_UNWATCHED.value() - before == 40
+    (line,) = [r for r in caplog.records if "a host is not watched" in r.getMessage()]
+    assert line.set == "LAPWING_ALERTER__MAX_HOSTS"  # type: ignore[attr-defined]
+
+
+def test_what_was_said_of_a_host_without_room_ends() -> None:
+    watch = Watch(CPU_RULE, max_hosts=1)
+    watch.sample("h0", cpu=Cpu(count=1, percent=1))
+    (ended,) = watch.evaluator.restore([alert("a", ts=watch.clock.now_ms())], watch.clock.now_ms(), 0.0)
+    assert (ended.alert_id, ended.state, ended.reason) == ("a", "resolved", Reason.NO_ROOM)
+    assert (watch.evaluator.open, watch.evaluator.hosts) == (0, 1)
 
 
 class FakeEnds:

@@ -162,7 +162,8 @@ def test_a_group_that_forms_anew_costs_nothing_of_what_was_learned() -> None:
     assert watch.evaluator.open == 2
     watch.clock.advance(60)
     watch.sample(disks=[disk("/", 80)])
-    assert watch.evaluator._hosts["h1"].series["soon", "/"].left_ms(100) is not None
+    (host,) = watch.evaluator._hosts
+    assert host.series["soon", "/"].left_ms(100) is not None
 
 
 def test_what_another_said_meanwhile_counts_and_not_what_was_remembered() -> None:
@@ -187,7 +188,7 @@ def test_what_was_given_away_long_ago_is_forgotten() -> None:
     watch.evaluator.release(["h1"], watch.clock.monotonic())
     watch.clock.advance(3600)
     watch.sample(cpu=Cpu(count=1, percent=1))
-    assert watch.evaluator._hosts["h1"].series == {}
+    assert [host.series for host in watch.evaluator._hosts] == [{}]
 
 
 def test_a_rule_that_changed_while_nobody_looked_ends_what_it_said() -> None:

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.alerter.rules.book import Book, bind
-from services.alerter.rules.entries import entries, written
+from services.alerter.rules.entries import entries
 from services.alerter.rules.files import SHIPPED, RuleSource, load_book
 from services.alerter.rules.rule import FINDINGS, Rule, RulesError
 from services.detector import wording
+from shared.alerting.matching import written
 from shared.schemas.control import Matcher
 
 OURS = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.alerter.evaluation.ahead import RECENT_S
 from services.alerter.evaluation.evaluator import ANOMALY_STALE_MS, STALE_MS, Evaluator
 from services.alerter.rules.files import load_rules
 from shared.runtime.clock import ManualClock
@@ -343,6 +344,16 @@ def test_two_anomalies_at_once_are_one_alert_until_both_are_over() -> None:
     assert watch.tick(60) == []
     watch.anomaly("close", anomaly_id="a2")
     assert [a.state for a in watch.tick(20)] == ["resolved"]
+
+
+def test_a_clock_that_was_wrong_is_not_blamed_once_nobody_says_anything() -> None:
+    watch = Watch(CPU_RULE)
+    for _ in range(90):
+        watch.clock.advance(1)
+        watch.sample(late_s=-700, cpu=Cpu(count=1, percent=1))
+    assert watch.evaluator.only_future_for(watch.clock.monotonic()) == 89
+    watch.clock.advance(RECENT_S + 1)
+    assert watch.evaluator.only_future_for(watch.clock.monotonic()) == 0
 
 
 def test_memory_is_bounded_and_says_so() -> None:

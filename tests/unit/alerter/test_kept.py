@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from services.alerter.kept import kept_in
 from shared.runtime.clock import ManualClock
 from shared.runtime.settings import Settings
@@ -10,6 +12,7 @@ from shared.schemas.codec import encode, pack
 from shared.schemas.control import Control, Matcher, Silence, Trial, Watched, key_of
 from shared.store.clickhouse import open_store
 from shared.store.port import Store, StoreError
+from tests.support.samples import host_sample
 from tests.support.store import empty_store, fresh_store
 from tests.unit.alerter.support import alert
 
@@ -36,8 +39,9 @@ def delivery(alert_id: str, *, receiver: str = "webhook", outcome: str = "delive
     )
 
 
-async def kept(settings: Settings) -> list[Alert | Attention | Delivery | Control]:
-    return list(await kept_in(lambda: open_store(settings, "history"), ManualClock(T0))())
+async def kept(settings: Settings, *, most_hosts: int = 100) -> list[Alert | Attention | Delivery | Control]:
+    history = kept_in(lambda: open_store(settings, "history"), ManualClock(T0), most_hosts=most_hosts)
+    return list(await history())
 
 
 async def test_what_was_said_of_alerts_is_said_again(fresh_store: Settings) -> None:
@@ -74,6 +78,23 @@ async def test_what_was_said_of_alerts_is_said_again(fresh_store: Settings) -> N
         ("email", "temporary_failure", "changed", "{}:{}"),
         ("webhook", "delivered", "changed", "{}:{}"),
     ]
+
+
+async def test_who_was_told_of_a_host_whose_clock_is_ahead_is_known(fresh_store: Settings) -> None:
+    """By its clock the alert began after it was told."""
+    ahead = alert("a", started_at=T0 + 300_000, ts=T0 + 300_000)
+    store = await open_store(fresh_store, "writer")
+    await store.insert_lines("landing_alerts", pack([encode(ahead), encode(delivery("a"))]))
+    await store.close()
+    assert [event.alert_ids for event in await kept(fresh_store) if isinstance(event, Delivery)] == [["a"]]
+
+
+async def test_of_more_hosts_than_there_is_room_for_those_heard_last_are_missed(fresh_store: Settings) -> None:
+    store = await open_store(fresh_store, "writer")
+    samples = [host_sample(host_id=f"h{n}", ts=T0 - (n * 7 % 10) * 1000) for n in range(10)]
+    await store.insert_lines("landing_metrics", pack(json.dumps(s).encode() for s in samples))
+    await store.close()
+    assert [e.id for e in await kept(fresh_store, most_hosts=3) if isinstance(e, Watched)] == ["h0", "h3", "h6"]
 
 
 async def test_what_was_decided_is_told_before_the_api_tells_it(fresh_store: Settings) -> None:
@@ -118,4 +139,4 @@ async def test_a_store_that_is_away_is_an_empty_past() -> None:
     async def away() -> Store:
         raise StoreError("away")
 
-    assert await kept_in(away, ManualClock())() == []
+    assert await kept_in(away, ManualClock(), most_hosts=1)() == []

@@ -174,6 +174,19 @@ async def test_who_gives_up_the_lease_forgets_what_waits_for_those_that_leave_to
     await town.lanes.close()
 
 
+async def test_what_was_prepared_is_used_and_closed() -> None:
+    town = Town()
+    town.lanes.prepare([receiver("ops", "a"), receiver("dev", "b")])
+    town.lanes.set([receiver("ops", "a")])
+    assert [c.name for c in town.channels] == ["a", "b"]
+    town.lanes.offer(note(receiver="ops"))
+    await eventually(lambda: town.channels[0].tried)
+    await town.lanes.close()
+    assert all(c.closed for c in town.channels)
+    with pytest.raises(SettingsError, match="cannot work"):
+        town.lanes.prepare([receiver("ops", "broken")])
+
+
 async def test_what_breaks_a_lane_is_heard_of() -> None:
     town = Town()
 

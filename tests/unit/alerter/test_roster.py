@@ -134,8 +134,17 @@ def test_more_hosts_than_there_is_room_for_do_not_write_each_other_off() -> None
         watch.clock.advance(1)
         watch.sample(f"h{n % 6}")
         written += said(watch)
-    assert sorted(key for key, _ in written) == [f"watched:h{n}" for n in range(6)]
+    assert sorted(key for key, _ in written) == [f"watched:h{n}" for n in range(3)]
     assert all(event for _, event in written)
+
+
+def test_who_speaks_takes_the_place_of_who_is_only_said_to_be_there() -> None:
+    watch = Watch(SILENCE_RULE, max_hosts=2)
+    for name in ("h1", "h2"):
+        tell(watch, name, watched(name))
+    for name in ("h3", "h4", "h3", "h5"):
+        watch.sample(name)
+    assert [host.host_id for host in watch.evaluator._hosts] == ["h4", "h3"]
 
 
 def test_the_topic_does_not_push_out_who_speaks() -> None:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from services.alerter.routing.file import SHIPPED, RoutingError, load_plan, parse
 from services.alerter.routing.plan import Plan, setup_parts, with_entered
 from services.alerter.routing.receiver import MailTo, Receiver, WebhookTo
-from shared.alerting.routing import preview, taken
+from shared.alerting.routing import Router, group_labels, taken
 from shared.runtime.settings import Settings
 from shared.schemas.control import Matcher, ReceiverEntry, RouteEntry
 
@@ -24,8 +24,13 @@ receivers:
 """
 
 
+def ways(plan: Plan, **labels: str) -> list[RouteEntry]:
+    """The routes where such an alert ends and somebody is told."""
+    return [route for route in (plan.routes[index] for index in taken(plan.routes, labels)) if route.receiver]
+
+
 def routed(plan: Plan, **labels: str) -> list[str]:
-    return [way.receiver for way in preview(plan.routes, labels)]
+    return [route.receiver for route in ways(plan, **labels)]
 
 
 def refusal(text: str) -> list[str]:
@@ -42,9 +47,9 @@ def test_the_shipped_file_tells_everything_to_whom_the_short_settings_name(short
     plan = parse("shipped.yaml", SHIPPED.read_text(), short)
     for severity in ("warning", "critical"):
         assert routed(plan, severity=severity) == [r.name for r in short]
-    urgent = [plan.routes[way.route] for way in preview(plan.routes, {"severity": "critical"})]
+    urgent = ways(plan, severity="critical")
     assert {(r.group_wait_ms, r.group_interval_ms, r.repeat_interval_ms) for r in urgent} <= {(0, 10_000, 14_400_000)}
-    usual = [plan.routes[way.route] for way in preview(plan.routes, {"severity": "warning"})]
+    usual = ways(plan, severity="warning")
     assert {(r.group_wait_ms, r.group_interval_ms) for r in usual} <= {(5000, 30_000)}
 
 
@@ -91,7 +96,7 @@ def test_routes_are_taken_and_inherited_as_alertmanager_does() -> None:
     assert routed(plan, env="test") == ["data"]
     assert routed(plan, team="data", severity="critical") == ["boss", "data"]
     assert routed(plan, team="data", severity="info") == ["data"]
-    boss = plan.routes[preview(plan.routes, {"team": "data", "severity": "critical"})[0].route]
+    boss, _ = ways(plan, team="data", severity="critical")
     assert (boss.group_wait_ms, boss.group_interval_ms, boss.group_by, boss.quiet) == (
         60_000,
         300_000,
@@ -100,11 +105,14 @@ def test_routes_are_taken_and_inherited_as_alertmanager_does() -> None:
     )
 
 
-def test_a_preview_says_by_which_way_and_in_which_group() -> None:
+def test_a_group_is_named_by_its_way_through_the_tree_and_what_its_alerts_have_in_common() -> None:
     plan = parse("routing.yaml", TREE + RECEIVERS)
-    (way,) = preview(plan.routes, {"team": "data", "severity": "warning", "alertname": "x"})
-    assert way.path == ("{}", '{team="data"}', '{severity=~"critical|warning"}')
-    assert way.group_labels == {"alertname": "x", "site": ""}
+    labels = {"team": "data", "severity": "warning", "alertname": "x"}
+    (index,) = taken(plan.routes, labels)
+    common = group_labels(plan.routes[index], labels)
+    assert common == {"alertname": "x", "site": ""}
+    key = '{}/{team="data"}/{severity=~"critical|warning"}:{alertname="x", site=""}'
+    assert Router(plan.routes).group_key(index, common) == key
 
 
 def test_the_setup_says_it_without_secrets() -> None:
@@ -142,8 +150,8 @@ def test_what_was_entered_is_told_as_fast_as_others_and_at_any_hour() -> None:
     shipped = parse("shipped.yaml", SHIPPED.read_text())
     plan = with_entered(shipped, [entry("mine")])
     assert routed(plan, severity="critical") == ["mine"]
-    (way,) = preview(plan.routes, {"severity": "critical"})
-    assert (plan.routes[way.route].group_wait_ms, plan.routes[way.route].group_interval_ms) == (0, 10_000)
+    (way,) = ways(plan, severity="critical")
+    assert (way.group_wait_ms, way.group_interval_ms) == (0, 10_000)
 
 
 @pytest.mark.parametrize("bad", [entry("ops"), entry("a#b"), entry("c", channel="email", target=",")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from services.alerter.service import DEAF_SECONDS, FUTURE_SECONDS, STUCK_SECONDS
 from shared.bus.port import BusError, Message, Receipt
 from shared.runtime.clock import ManualClock
 from shared.runtime.health import Health
+from shared.runtime.selfmetrics import exposition
 from shared.runtime.settings import Settings, SettingsError
 from shared.schemas.alert import Alert
 from shared.schemas.codec import encode
@@ -159,6 +161,20 @@ async def test_what_others_say_while_the_group_forms_is_known_when_their_hosts_c
         await alerter.start()
     assert [a.alert_id for a in known] == ["a"]
     await alerter.stop()
+
+
+def test_two_on_one_machine_have_names_of_their_own(tmp_path: Path) -> None:
+    names = {build(settings(tmp_path / name))._evaluator._us._name for name in ("a", "b")}
+    assert names == {f"{socket.gethostname()}:{tmp_path / name}" for name in ("a", "b")}
+
+
+async def test_what_it_does_is_among_the_numbers(tmp_path: Path) -> None:
+    alerter = build(settings(tmp_path, alerter={"max_hosts": 7}), tail=Topics(), publisher=Broker())
+    sample = HostSample.model_validate(host_sample(host_id="h1"))
+    alerter._evaluator.sample(sample, sample.ts, 0.0)
+    alerter._count()
+    found = exposition().splitlines()
+    assert {"lapwing_alerter_hosts 1", "lapwing_alerter_leads 0", "lapwing_alerter_waiting_messages 0"} <= set(found)
 
 
 async def test_stopping_before_starting_is_fine(tmp_path: Path) -> None:

@@ -281,10 +281,10 @@ class Alerters(RuleBasedStateMachine):
         if not hasattr(self, "topic"):
             return
         on_topic = {a.alert_id for a in self.topic.open()}
-        held = [a.alert_id for e in self.alerters.values() for h in e._hosts.values() for a in h.told.values()]
+        held = [a.alert_id for e in self.alerters.values() for h in e._hosts for a in h.told.values()]
         assert len(held) == len(set(held)) == sum(e.open for e in self.alerters.values())
         assert set(held) <= on_topic
-        here = {(name, host_id) for name, e in self.alerters.items() for host_id in e._hosts}
+        here = {(name, h.host_id) for name, e in self.alerters.items() for h in e._hosts}
         assert {a.alert_id for a in self.topic.open() if (self.owner[a.host_id], a.host_id) in here} == set(held)
 
     def teardown(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.alerting.expressions import problem
+from shared.alerting.expressions import _compiled, is_whole, problem
 from shared.alerting.matching import matches
 from shared.schemas.control import Matcher
 
@@ -42,11 +42,24 @@ def test_an_expression_means_the_whole_value(pattern: str, yes: str, no: str) ->
     assert means(pattern, no, is_equal=False)
 
 
+def test_half_a_character_is_no_expression_and_breaks_none() -> None:
+    assert problem("\ud800")
+    assert is_whole("\ud800", "a") is None
+    assert is_whole(".", "\ud800") is True
+    assert is_whole("a", "\ud800") is False
+
+
+def test_parentheses_cost_nothing() -> None:
+    """Of what is in them nothing is asked, and to remember it takes RE2 fifty times as long."""
+    assert _compiled("((a*)*)*").groups == 0
+
+
 @pytest.mark.parametrize(
     "pattern",
     [
         r"(a)\1", "(?=a)b", "(?!a)b", "(?<=a)b", "(?P<n>a)(?P=n)", "(", "[", "*", "a{1001}", "a" * 513,
         "(" * 600, "([ab]{1000}){1000}", "((((a{0,9}){0,9}){0,9}){0,9}){0,9}",
+        "(.{0,9}){0,99}",
     ],
 )  # fmt: skip
 def test_what_cannot_be_matched_in_time_is_no_expression(pattern: str) -> None:
