@@ -124,6 +124,7 @@ def _answers(route: Route) -> dict[int | str, dict[str, Any]]:
     if not route.enveloped:
         said: dict[int | str, dict[str, Any]]
         said = {code: {"description": _refusal(route, code).en} for code in sorted({401, 403, 422, *route.refusals})}
+        said[400] = said.get(400, said.pop(422))
         return {200: {"description": "Success", "content": {JSON: {"example": route.example}}}, **said}
     if route.media_type != "application/json":
         success: dict[str, Any] = {"content": {route.media_type: {"example": route.example}}}

@@ -42,6 +42,7 @@ def failure(
     said: Any = {"success": False, "code": status, "message": text.say(language)}
     if path.startswith(ALERTMANAGER):
         said = text.en
+        status = 400 if status == 422 else status  # of a status that Alertmanager never gives, amtool shows no sentence
     return Response(_encode(said), status_code=status, media_type=JSON, headers=headers)
 
 

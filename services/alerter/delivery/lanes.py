@@ -88,7 +88,7 @@ class Lanes:
         return problems
 
     def offer(self, notification: Notification) -> None:
-        """To every channel of its receiver; never waits."""
+        """To the channels of its receiver that it is for; never waits."""
         entry = self._entries.get(notification.receiver)
         if entry is None:
             log.error("a notification has no receiver", extra={"receiver": notification.receiver})
@@ -96,7 +96,13 @@ class Lanes:
             for delivery in records(notification, "none", 0, "gave_up", why, None, self._clock.now_ms()):
                 self._record(delivery)
             return
-        for lane in entry.lanes.values():
+        only = notification.channel
+        lanes = [lane for name, lane in entry.lanes.items() if only in ("", name)]
+        if not lanes:
+            why = f"`{notification.receiver}` is not told by `{only}` any more"
+            for delivery in records(notification, only, 0, "permanent_failure", why, None, self._clock.now_ms()):
+                self._record(delivery)
+        for lane in lanes:
             lane.offer(notification)
 
     def failing(self) -> dict[str, str]:

@@ -35,7 +35,8 @@ _MOST_LABEL = 256
 
 _COLOURS = {"info": "#2f6fb0", "warning": "#a86510", "critical": "#c0362c", "resolved": "#2f855a", "grey": "#52606d"}
 _SHOWN_LABELS = {"alertname", "severity", "host", "host_id", "condition", "metric", "instance"}
-_UNIT_OF = {"silent": "seconds", "absent": "seconds", "anomaly": ""}
+_UNIT_OF = {"silent": "seconds", "absent": "seconds", "late": "seconds", "anomaly": ""}
+_SAID_AS = {"silent": "heard", "absent": "missing", "late": "behind", "anomaly": "score"}
 
 LinkTo = Callable[[Action, Alert], str]
 """A URL that acts without a login."""
@@ -164,6 +165,7 @@ def _facts(
         "since": instant(alert.started_at),
         "until": instant(until) if until else "",
         "lasted": duration((until or alert.ts) - alert.started_at),
+        "so_long": _so_long(words, (until or alert.ts) - alert.started_at),
         "description": said.get("description", ""),
         "advice": advice,
         "contributions": _lines(said.get("contributions", "")),
@@ -193,10 +195,16 @@ def _facts(
     }
 
 
+def _so_long(words: Mapping[str, Any], ms: int) -> str:
+    """Not a word of what has only begun."""
+    return f" ({words['lasted'].format(time=duration(ms))})" if ms >= 1000 else ""
+
+
 def _value(words: Mapping[str, Any], condition: str, metric: str, value: float | None) -> str:
     if value is None:
         return ""
-    return f"{words['score']} {quantity(metric, value)}" if condition == "anomaly" else quantity(metric, value)
+    text = quantity(metric, value)
+    return str(words[_SAID_AS[condition]].format(value=text)) if condition in _SAID_AS else text
 
 
 def _expected(seen: Gathered) -> str:

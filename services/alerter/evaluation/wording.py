@@ -60,9 +60,11 @@ def quantity(metric: str, value: float | None) -> str:
     if metric not in BY_NAME:
         return f"{value:.2f}".rstrip("0").rstrip(".")
     known = BY_NAME[metric]
+    if known.unit == "score":
+        return f"{value:.2f}".rstrip("0").rstrip(".")
     if known.unit.startswith("bytes"):
         return _binary(value) + known.unit.removeprefix("bytes").replace(" per second", "/s")
-    unit = {"percent": " %", "per second": "/s", "degrees Celsius": " °C", "milliseconds": " ms", "score": ""}
+    unit = {"percent": " %", "per second": "/s", "degrees Celsius": " °C", "milliseconds": " ms"}
     number = f"{value:.{known.decimals}f}"
     return number + unit.get(known.unit, f" {known.unit}")
 

@@ -6,16 +6,20 @@ alerts has something to say, and then says all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 from services.alerter.notification.board import Entry
 from services.alerter.notification.escalation import next_step
 from services.alerter.notification.ledger import Ledger, Told
 from services.alerter.notification.notification import Notification
-from shared.schemas.alert import Occasion
+from shared.schemas.alert import Alert, Occasion
+from shared.schemas.anomaly import Severity
 from shared.schemas.control import RouteEntry
+
+DIGEST = "{}:{digest}"
+_SEVERITIES = get_args(Severity)
 
 MOST_ALERTS = 10_000
 """In one message; the others follow in the next."""
@@ -133,6 +137,39 @@ class Grouping:
             at = max(at, _retry(known, route))
         return index, at
 
+    def owed(self, group: Group, now: int) -> tuple[list[Notification], int | None]:
+        """What fires and was told by one way and not by another, by that other; and when to look again."""
+        due: set[str] = set()
+        resting: dict[str, list[Entry]] = {}
+        later: list[int] = []
+        for entry in group.members.values():
+            for channel, at, aloft in self.debts(entry, group):
+                if at > now:
+                    later.append(at)
+                else:
+                    due.add(channel)
+                if at <= now or not aloft:
+                    resting.setdefault(channel, []).append(entry)
+        owed = [
+            replace(_message(group, "first", resting[channel][:MOST_ALERTS], [], now), channel=channel)
+            for channel in sorted(due)
+        ]
+        return owed, min(later, default=None)
+
+    def owes(self, group: Group) -> bool:
+        return any(True for entry in group.members.values() for _ in self.debts(entry, group))
+
+    def debts(self, entry: Entry, group: Group) -> Iterator[tuple[str, int, bool]]:
+        """Channel, when to try it again, and whether somebody is at it until then."""
+        told = self._ledger.get(entry.id, group.receiver)
+        if told is None or not told.debts or not told.knows or told.aloft or group.resolves_only:
+            return
+        hold = entry.hold
+        if not entry.firing or hold.muted or hold.ack or hold.flapping or self._quiet(entry, group):
+            return
+        for channel, debt in told.debts.items():
+            yield channel, debt.aloft_until or debt.failed_at + _pause(group.route), debt.aloft_until > 0
+
     def talk(self, group: Group, now: int) -> Talk:
         floor = self.floor(group, now)
         talk = Talk()
@@ -201,6 +238,15 @@ def escalations(group: Group, talk: Talk) -> list[Notification]:
     ]
 
 
+def digest(
+    receiver: str, firing: Iterable[Alert], over: Iterable[Alert], at: int, held_back: tuple[int, int]
+) -> Notification:
+    """What was held back from a receiver, in one message, the worst first."""
+    worst = sorted(firing, key=lambda a: (-_SEVERITIES.index(a.severity), a.started_at, a.alert_id))[:MOST_ALERTS]
+    rest = tuple(over)[: MOST_ALERTS - len(worst)]
+    return Notification(receiver, "digest", DIGEST, {}, tuple(worst), rest, at, held_back=held_back)
+
+
 def _message(group: Group, occasion: Occasion, firing: list[Entry], over: list[Entry], at: int) -> Notification:
     return Notification(
         group.receiver,
@@ -235,7 +281,11 @@ def _retry(told: Told | None, route: RouteEntry) -> int:
         return 0
     again = 0
     if told.gave_up_at > told.told_at:
-        again = told.gave_up_at + max(route.group_interval_ms, LEAST_PAUSE_MS)
+        again = told.gave_up_at + _pause(route)
     if told.refused_at > told.told_at:
         again = max(again, told.refused_at + route.repeat_interval_ms)
     return again
+
+
+def _pause(route: RouteEntry) -> int:
+    return max(route.group_interval_ms, LEAST_PAUSE_MS)

@@ -6,12 +6,21 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from services.alerter.notification.notification import Status
+from services.alerter.notification.notification import Notification, Status
 from shared.schemas.alert import Delivery
 
 MOST_ANSWERS = 10_000
 
 _NOBODY: Mapping[str, Told] = {}
+
+
+@dataclass(slots=True)
+class Debt:
+    """What one way to tell a receiver did not take, while another did; epoch milliseconds."""
+
+    failed_at: int
+    aloft_until: int = 0
+    """Until then somebody is at it, and will say how it ended."""
 
 
 @dataclass(slots=True)
@@ -30,6 +39,10 @@ class Told:
     escalations: tuple[str, ...] = ()
     aloft: str = ""
     """The notification under way about it."""
+    debts: dict[str, Debt] | None = None
+    """Channel -> what it owes of this alert, where a receiver has several."""
+    takers: tuple[str, ...] = ()
+    """Of those, the channels that told it as firing."""
     group_key: str = ""
 
     @property
@@ -89,6 +102,40 @@ class Ledger:
         if delivery.outcome == "delivered":
             self._answers_to(delivery.notification_id).taken = True
             self.spoke(delivery.receiver, delivery.group_key, delivery.ts, delivery.status)
+
+    def owe(self, delivery: Delivery, patience: int) -> None:
+        """For a receiver with several ways, each of which is to have told what fires. ``patience``: milliseconds that
+        an attempt may take.
+        """
+        for alert_id in delivery.alert_ids:
+            told = self.put(alert_id, delivery.receiver)
+            fires = delivery.status == "firing" and alert_id not in delivery.resolved_ids
+            if delivery.outcome in ("delivered", "permanent_failure"):
+                if told.debts:
+                    told.debts.pop(delivery.channel, None)
+                if fires and delivery.outcome == "delivered" and delivery.channel not in told.takers:
+                    told.takers += (delivery.channel,)
+            elif fires and not (delivery.occasion == "changed" and delivery.channel in told.takers):
+                told.debts = told.debts or {}
+                debt = told.debts.setdefault(delivery.channel, Debt(delivery.ts))
+                debt.failed_at = max(debt.failed_at, delivery.ts)
+                retried = delivery.outcome == "temporary_failure"
+                debt.aloft_until = (delivery.next_attempt_at or delivery.ts) + patience if retried else 0
+
+    def tries(self, notification: Notification, until: int) -> None:
+        """Somebody is at it, by one way or by all."""
+        for alert in notification.firing:
+            told = self.get(alert.alert_id, notification.receiver)
+            for channel, debt in (told.debts or {}).items() if told else ():
+                if notification.channel in ("", channel):
+                    debt.aloft_until = until
+
+    def nobody_tries(self) -> None:
+        """Whoever was at it before is so no more."""
+        for row in self._told.values():
+            for told in row.values():
+                for debt in (told.debts or {}).values():
+                    debt.aloft_until = 0
 
     def begins(self, notification_id: str) -> None:
         """All channels are asked, again perhaps."""

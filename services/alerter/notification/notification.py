@@ -28,6 +28,8 @@ class Notification:
     held_back: tuple[int, int] = (0, 0)
     ids: tuple[str, ...] = field(default=(), compare=False)
     """Alerts it settles beyond those it shows."""
+    channel: str = ""
+    """The only way by which it is told; all of them, where none is named."""
     trial: str = ""
     """The trial it answers, which gives it its id."""
     _id: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
@@ -49,6 +51,7 @@ class Notification:
             self.occasion,
             self.group_key,
             *again,
+            *([f"by {self.channel}"] if self.channel else []),
             *sorted(f"+{a.alert_id}" for a in self.firing),
             *sorted(f"-{a.alert_id}" for a in self.resolved),
         )

@@ -11,14 +11,13 @@ import heapq
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import get_args
 
 from services.alerter.notification.acknowledgement import Acknowledgements
 from services.alerter.notification.attention import attention_of
 from services.alerter.notification.board import Board, Entry, Hold
 from services.alerter.notification.cap import Spent
 from services.alerter.notification.flapping import Flaps
-from services.alerter.notification.grouping import MOST_ALERTS, Group, Grouping, Talk, escalations, messages
+from services.alerter.notification.grouping import MOST_ALERTS, Group, Grouping, Talk, digest, escalations, messages
 from services.alerter.notification.inhibition import Inhibition
 from services.alerter.notification.ledger import Ledger
 from services.alerter.notification.notification import Notification
@@ -29,7 +28,6 @@ from shared.alerting import quiet_hours
 from shared.alerting.matching import matches
 from shared.alerting.routing import Router, group_labels
 from shared.schemas.alert import Alert, Attention, Delivery
-from shared.schemas.anomaly import Severity
 from shared.schemas.control import Acknowledgement, Control, ReceiverEntry, RouteEntry, Silence, Trial
 
 UNANSWERED_MS = 900_000
@@ -43,14 +41,12 @@ SET_BACK_MS = 1000
 
 Place = tuple[int | str, ...]
 
-DIGEST = "{}:{digest}"
 _SWEEP_EVERY = 10_000
 _MANY = 16
 """Beyond so many silences at once it is cheaper to look at every alert than to ask whom they mean."""
 
 _KEPT_MS = 7 * 86_400_000
 _NEWS = ("fresh", "flap", "worse", "again")
-_SEVERITIES = get_args(Severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +167,9 @@ class Notifier:
     def decide(self, now_ms: int) -> Decision:
         """What is to be sent and said now. Each notification is handed out once, until it is known that it failed."""
         attention: list[Attention] = []
-        if self._decided is not None and now_ms < self._decided - SET_BACK_MS:
+        if self._decided is None:
+            self._ledger.nobody_tries()
+        elif now_ms < self._decided - SET_BACK_MS:
             self._look_anew(now_ms)
         self._pass_time(now_ms)
         looked, self._look = self._look, {}
@@ -250,6 +248,8 @@ class Notifier:
             self._flights.pop(delivery.notification_id, None)
             return
         self._ledger.hear(delivery)
+        if self._channels(delivery.receiver) > 1:
+            self._ledger.owe(delivery, UNANSWERED_MS)
         flight = self._flights.get(delivery.notification_id)
         if delivery.outcome == "temporary_failure":
             if flight:
@@ -263,12 +263,11 @@ class Notifier:
             if flight:
                 self._settle(delivery.notification_id, flight, delivery.alert_ids)
         else:
-            if not self._ledger.refused_by_all(delivery, self._channels(delivery.receiver)):
-                return
-            self._ledger.failed(delivery)
-            if flight:
-                self._spent.setdefault(delivery.receiver, Spent()).give_back(delivery.notification_id)
-                self._settle(delivery.notification_id, flight, delivery.alert_ids)
+            if self._ledger.refused_by_all(delivery, self._channels(delivery.receiver)):
+                self._ledger.failed(delivery)
+                if flight:
+                    self._spent.setdefault(delivery.receiver, Spent()).give_back(delivery.notification_id)
+                    self._settle(delivery.notification_id, flight, delivery.alert_ids)
         self._told |= dict.fromkeys(i for i in delivery.alert_ids if self._board.get(i))
 
     def _settle(self, notification_id: str, flight: _Flight, alert_ids: Iterable[str]) -> None:
@@ -409,6 +408,8 @@ class Notifier:
             if what == "done":
                 continue
             open_ends = True
+            for _, due, _ in self._grouping.debts(entry, group):
+                self._wake(group, due)
             if what != "nothing":
                 self._wake(group, at, entry.id if what in _NEWS else "")
             if step := self._grouping.step(entry, group):
@@ -494,9 +495,22 @@ class Notifier:
             out.append(self._launch(message, now))
             if len(talk.news) + len(talk.over) > MOST_ALERTS or len(talk.flap) > MOST_ALERTS:
                 self._wake(group, now + group.route.group_interval_ms)
+        out += self._pay(group, now)
         if talk.next is not None:
             self._wake(group, talk.next)
         return out
+
+    def _pay(self, group: Group, now: int) -> list[Notification]:
+        """What one way to tell its receiver did not take, by that way."""
+        owed, later = self._grouping.owed(group, now)
+        if owed and (free := self._free_at(group.receiver, now)) > now:
+            owed, later = [], free
+        for message in owed:
+            self._ledger.tries(message, now + UNANSWERED_MS)
+            self._spend(message, now)
+        if later is not None:
+            self._wake(group, later)
+        return owed
 
     def _launch(self, notification: Notification, now: int) -> Notification:
         ids = {a.alert_id for a in notification.alerts}.union(notification.ids)
@@ -505,6 +519,7 @@ class Notifier:
         for alert_id in ids:
             self._ledger.put(alert_id, notification.receiver).aloft = name
         self._ledger.begins(name)
+        self._ledger.tries(notification, now + UNANSWERED_MS)
         self._ledger.spoke(notification.receiver, notification.group_key, now, notification.status)
         self._spend(notification, now)
         return notification
@@ -540,27 +555,17 @@ class Notifier:
             talk = self._grouping.talk(group, now)
             firing |= {e.id: e.alert for e in (*talk.news, *talk.flap)}
             over |= {e.id: e.alert for e in talk.over}
-            if talk.escalate:
+            if talk.escalate or self._grouping.owes(group):
                 self._wake(group, now)
             if talk.next is not None:
                 self._wake(group, talk.next)
-        worst = sorted(firing.values(), key=lambda a: (-_SEVERITIES.index(a.severity), a.started_at, a.alert_id))
         if len(firing) + len(over) > MOST_ALERTS:
             for group in held.groups:
                 self._wake(group, now + group.route.group_interval_ms)
         if not firing and not over:
             return []
-        digest = Notification(
-            receiver,
-            "digest",
-            DIGEST,
-            {},
-            tuple(worst[:MOST_ALERTS]),
-            tuple(over.values())[: max(0, MOST_ALERTS - len(worst))],
-            held.until,
-            held_back=(held.messages, len(held.alerts | firing.keys() | over.keys())),
-        )
-        return [self._launch(digest, now)]
+        stands_for = held.messages, len(held.alerts | firing.keys() | over.keys())
+        return [self._launch(digest(receiver, firing.values(), over.values(), held.until, stands_for), now)]
 
     # -- questions ---------------------------------------------------------------------------------------------
 

@@ -73,6 +73,17 @@ async def test_every_channel_of_a_receiver_is_told_and_nobody_else() -> None:
     assert all(c.closed for c in town.channels)
 
 
+async def test_what_is_for_one_way_only_goes_there_alone() -> None:
+    town = Town()
+    town.lanes.set([receiver("ops", "a", "b")])
+    town.lanes.offer(note(receiver="ops", channel="b"))
+    town.lanes.offer(note(receiver="ops", channel="c"))
+    await eventually(lambda: len(town.records) == 2)
+    assert sorted(town.outcomes()) == [("b", "delivered"), ("c", "permanent_failure")]
+    assert "not told by `c` any more" in next(r.detail for r in town.records if r.channel == "c")
+    await town.lanes.close()
+
+
 async def test_a_receiver_that_does_not_exist_is_said_in_the_record() -> None:
     town = Town()
     town.lanes.set([receiver("ops", "a")])

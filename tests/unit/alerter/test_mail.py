@@ -50,6 +50,33 @@ def test_without_an_address_there_is_no_link() -> None:
     assert "href" not in render(note(alert("a")), "en", None).html
 
 
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("silent", {"en": "nothing heard for 1 min 15 s", "zh": "已有 1 min 15 s 没有数据"}),
+        ("absent", {"en": "missing for 1 min 15 s", "zh": "已缺失 1 min 15 s"}),
+        ("late", {"en": "behind by 1 min 15 s", "zh": "延迟 1 min 15 s"}),
+        ("anomaly", {"en": "score 75", "zh": "异常分数 75"}),
+    ],
+)
+def test_a_value_that_is_no_reading_says_what_it_is(condition: str, said: dict[Language, str]) -> None:
+    for language, words in said.items():
+        mail = render(note(alert("a", condition=condition, value=75.0, threshold=60.0)), language, None)
+        assert words in mail.text and words in mail.html
+
+
+def test_how_long_is_not_said_of_what_has_only_begun() -> None:
+    begun = alert("a", ts=1_800_000_000_001)
+    mail = render(note(begun, *(alert(f"b{i}", ts=begun.ts) for i in range(IN_FULL))), "en", None)
+    assert "2027-01-15 08:00:00 UTC\n" in mail.text
+    assert "0 s" not in mail.text + mail.html
+
+
+def test_a_score_is_written_as_short_as_its_limit() -> None:
+    seen = Exhibit(Gathered("host.score", expected=(0.0, 1.0)))
+    assert "host.score: usually 0 – 1\n" in render(note(alert("a")), "en", None, exhibits={"a": seen}).text
+
+
 def test_an_end_is_calm_and_says_how_long_it_was() -> None:
     mail = render(note(resolved=(alert("a", state="resolved"),)), "en", None)
     assert mail.subject == "[Resolved] cpu_busy: web1"

@@ -166,19 +166,6 @@ def test_what_is_still_being_tried_is_not_decided_again() -> None:
     assert len(desk.sent) == 1
 
 
-def test_of_several_channels_one_that_takes_it_is_enough() -> None:
-    given = plan()
-    both = given.receivers["ops"].model_copy(update={"webhooks": [object()]})
-    given.receivers["ops"] = both
-    desk = Desk(given, answer=lambda n: None)
-    desk.fire("a")
-    (first,) = desk.wait(MINUTE)
-    desk.hear(desk.delivery(first, "gave_up", "webhook"))
-    assert desk.wait(8 * MINUTE) == []
-    desk.hear(desk.delivery(first, "delivered", "email"))
-    assert desk.wait(3 * HOUR) == []
-
-
 def two_ways() -> Desk:
     given = plan()
     given.receivers["ops"] = given.receivers["ops"].model_copy(update={"webhooks": [object()]})
@@ -198,6 +185,105 @@ def test_a_channel_that_refuses_what_another_took_holds_nothing_up() -> None:
     assert said(desk.sent[1:]) == [("ops", "worsened", "+a")]
     desk.end(worse)
     assert said(desk.wait(6 * MINUTE)) == [("ops", "resolved", "-a")]
+
+
+def by(notifications: list[Notification]) -> list[tuple[str, str]]:
+    return [(n.channel or "all", " ".join(f"+{a.alert_id}" for a in n.firing)) for n in notifications]
+
+
+def test_what_one_way_did_not_take_and_another_did_is_told_again_by_that_way_alone() -> None:
+    desk = two_ways()
+    desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "delivered", "webhook"), desk.delivery(first, "gave_up", "email"))
+    (second,) = desk.wait(6 * MINUTE)
+    assert by([second]) == [("email", "+a")]
+    assert second.occasion == "first" and second.id != first.id
+    desk.hear(desk.delivery(second, "gave_up", "email"))
+    (third,) = desk.wait(6 * MINUTE)
+    assert third.id == second.id
+    desk.hear(desk.delivery(third, "delivered", "email"))
+    assert desk.wait(3 * HOUR) == []
+
+
+def test_what_one_way_gave_up_before_another_took_it_is_owed_too() -> None:
+    desk = two_ways()
+    desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "gave_up", "email"))
+    assert desk.wait(8 * MINUTE) == []
+    desk.hear(desk.delivery(first, "delivered", "webhook"))
+    assert by(desk.wait(6 * MINUTE)) == [("email", "+a")]
+
+
+def test_what_one_way_owes_holds_up_no_news_and_is_told_with_it() -> None:
+    desk = two_ways()
+    fired = desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "delivered", "webhook"), desk.delivery(first, "gave_up", "email"))
+    desk.wait(6 * MINUTE)
+    worse = desk.worsen(fired, severity="critical")
+    news = desk.sent[-1]
+    assert (news.occasion, news.channel) == ("worsened", "")
+    desk.hear(desk.delivery(news, "delivered", "webhook"), desk.delivery(news, "delivered", "email"))
+    assert desk.wait(3 * HOUR) == []
+    desk.end(worse)
+    assert said(desk.wait(6 * MINUTE)) == [("ops", "resolved", "-a")]
+
+
+def test_what_several_alerts_owe_is_one_message() -> None:
+    desk = two_ways()
+    sent = []
+    for name in "ab":
+        desk.fire(name)
+        sent += desk.wait(6 * MINUTE)
+    for n in sent:
+        desk.hear(desk.delivery(n, "delivered", "webhook"), desk.delivery(n, "gave_up", "email"))
+        desk.wait(SECOND)
+    assert by(desk.wait(6 * MINUTE)) == [("email", "+a +b")]
+
+
+def test_what_every_way_told_is_not_owed_because_it_stood_beside_news_that_failed() -> None:
+    desk = two_ways()
+    desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "delivered", "webhook"), desk.delivery(first, "delivered", "email"))
+    desk.fire("b")
+    (second,) = desk.wait(6 * MINUTE)
+    assert said([second]) == [("ops", "changed", "+b +a")]
+    desk.hear(desk.delivery(second, "delivered", "webhook"), desk.delivery(second, "gave_up", "email"))
+    assert by(desk.wait(6 * MINUTE)) == [("email", "+b")]
+
+
+def test_what_is_over_or_in_hand_is_owed_to_nobody() -> None:
+    desk = two_ways()
+    ended, mine = desk.fire("a"), desk.fire("b")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "delivered", "webhook"), desk.delivery(first, "gave_up", "email"))
+    desk.answer = taken
+    desk.ack(mine)
+    desk.end(ended)
+    assert said(desk.wait(HOUR)) == [("ops", "resolved", "-a")]
+
+
+def test_a_way_that_refuses_for_good_or_is_gone_owes_nothing() -> None:
+    desk = two_ways()
+    desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "delivered", "webhook"), desk.delivery(first, "gave_up", "email"))
+    (second,) = desk.wait(6 * MINUTE)
+    desk.hear(desk.delivery(second, "permanent_failure", "email"))
+    assert desk.wait(3 * HOUR) == []
+
+
+def test_a_successor_goes_on_with_what_one_way_had_not_taken_yet() -> None:
+    desk = two_ways()
+    desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "delivered", "webhook"), desk.delivery(first, "temporary_failure", "email"))
+    assert desk.wait(4 * MINUTE) == []
+    desk.succeed()
+    assert by(desk.wait(2 * MINUTE)) == [("email", "+a")]
 
 
 def test_a_successor_tries_again_what_one_channel_refused_and_the_other_has_not_answered() -> None:

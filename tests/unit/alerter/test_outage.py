@@ -16,7 +16,7 @@ from services.alerter.routing.file import load_plan
 from shared.runtime.clock import ManualClock
 from shared.runtime.settings import Settings
 from shared.schemas.alert import Delivery
-from tests.support.receivers import Mailbox
+from tests.support.receivers import Mailbox, webhook_receiver
 from tests.support.waiting import eventually
 from tests.unit.alerter.support import alert
 
@@ -41,6 +41,7 @@ class World:
         self._moved = asyncio.Condition()
         self._at_rest = 0
         self.lanes.set(self.notifier.plan.receivers.values())
+        self._ways = sum(r.ways for r in self.notifier.plan.receivers.values())
 
     def record(self, delivery: Delivery) -> None:
         self.records.append(delivery)
@@ -67,13 +68,17 @@ class World:
                 self._moved.notify_all()
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            await eventually(lambda: self._at_rest == 1, every=0.001, that="the lane waits")
+            await eventually(lambda: self._at_rest == self._ways, every=0.001, that="the lanes wait")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 async def test_an_hour_without_a_mail_server(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     given: dict[str, Any] = {
         "data_dir": tmp_path,
         "alerter": {"email_to": ["ops@example.org"]},
@@ -103,3 +108,35 @@ async def test_an_hour_without_a_mail_server(tmp_path: Path) -> None:
         controller.stop()
         await world.lanes.close()
     assert [str(m["Subject"])[:10] for m in mailbox.messages[1:]] == ["[Resolved]"]
+
+
+async def test_what_the_webhook_of_a_receiver_took_reaches_its_mailbox_too_once_the_mail_server_is_back(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    with webhook_receiver() as hooks:
+        routing = tmp_path / "routing.yaml"
+        routing.write_text(
+            "route: {receiver: ops, group_wait: 0s}\n"
+            f"receivers: [{{name: ops, email: {{to: [ops@example.org]}}, webhooks: [{{url: '{hooks.url}'}}]}}]\n"
+        )
+        given: dict[str, Any] = {
+            "data_dir": tmp_path,
+            "alerter": {"routing": routing},
+            "smtp": {"host": "127.0.0.1", "port": port, "security": "none"},
+        }
+        world = World(Settings.model_validate(given))
+        world.notifier.hear(alert("a", ts=world.clock.now_ms()))
+        world.notifier.hear(alert("b", ts=world.clock.now_ms(), rule="memory_low"))
+        await world.go_on(3600)
+        mailbox = Mailbox()
+        controller = Controller(mailbox, hostname="127.0.0.1", port=port)
+        controller.start()
+        try:
+            await world.go_on(600)
+            assert len(mailbox.messages) == len(hooks.bodies) == 1
+            await world.go_on(3000)
+        finally:
+            controller.stop()
+            await world.lanes.close()
+        assert len(mailbox.messages) == len(hooks.bodies) == 1
