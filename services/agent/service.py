@@ -89,7 +89,7 @@ class AgentService:
         self._reserving: asyncio.Task[None] | None = None
         self._last_tick: float | None = None
         health.progress["agent"] = self._progress
-        health.dependencies["agent bus"] = self._bus
+        health.warnings["agent: bus"] = self._bus
 
     async def start(self) -> None:
         interval = self._settings.interval

@@ -114,7 +114,7 @@ def build(
     batches(app, [METRICS, ANOMALIES], BATCH_EVENTS, BATCH_SECONDS, alerter.processor.handle)
     if health:
         health.progress["alerter"] = alerter.stuck
-        health.dependencies["alerter"] = alerter.deaf
+        health.warnings["alerter"] = alerter.deaf
     return alerter
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -104,7 +103,7 @@ class ApiService:
         deps.health.progress["api"] = self._progress
         deps.health.dependencies["api"] = lambda: None if deps.ready else "the API is starting"
         deps.health.dependencies["api: store"] = deps.queries.trouble
-        deps.health.dependencies["api: bus"] = self._bus_trouble
+        deps.health.warnings["api: bus"] = self._bus_trouble
 
     async def start(self) -> None:
         # Take the port first: whoever cannot have it should learn so at once.
@@ -189,8 +188,8 @@ class ApiService:
         await asyncio.Event().wait()  # done, and not dead
 
     def _bus_trouble(self) -> str | None:
-        reached = self._tail is not None and self._tail.lag() < sys.maxsize
-        return None if reached else "the bus has not been reached yet"
+        troubles = (tail.trouble() for tail in (self._tail, self._control) if tail)
+        return next(filter(None, troubles), None)
 
     def _progress(self) -> str | None:
         dead = [t for t in self._tasks if t.done()]

@@ -49,8 +49,8 @@ def build(
     service = _Ingest(settings, clock, open_store, publisher, session_timeout)
     if health:
         health.progress["ingest"] = service.state.progress
-        health.dependencies["ingest: store"] = service.state.store
-        health.dependencies["ingest: dead letters"] = service.state.bus
+        health.warnings["ingest: store"] = service.state.store
+        health.warnings["ingest: dead letters"] = service.state.bus
     return service
 
 

@@ -88,6 +88,10 @@ class Tail(Protocol):
         """Messages the broker has that this tail has not yet handed out."""
         ...
 
+    def trouble(self) -> str | None:
+        """Why nothing can be read now, in one sentence; ``None`` while it can. Known some seconds late."""
+        ...
+
     async def stop(self) -> None: ...
 
 

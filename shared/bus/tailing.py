@@ -22,6 +22,7 @@ from shared.schemas.topics import Topic
 log = logging.getLogger(__name__)
 
 FETCH_WAIT_MS = 250
+SILENT_SECONDS = 10
 UNKNOWN_LAG = sys.maxsize
 
 
@@ -35,6 +36,8 @@ class KafkaTail:
         self._next: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._placed = False
+        self._trouble: str | None = "the bus has not been reached yet"
+        self._silent = 0
         self._stopped = False
 
     async def start(self) -> None:
@@ -42,6 +45,7 @@ class KafkaTail:
         with suppress(BusError, TimeoutError, errors.KafkaError, OSError):
             async with asyncio.timeout(5.0):
                 await self._connect()
+                self._trouble = None
 
     async def messages(self) -> AsyncIterator[Sequence[Message]]:
         delays = backoff()
@@ -51,19 +55,24 @@ class KafkaTail:
                 await self._follow_new_partitions(consumer)
                 records = await consumer.getmany(timeout_ms=1000)
             except BusError as error:
-                log.warning("cannot read from the bus, trying again", extra={"reason": str(error)})
+                self._trouble = str(error)
+                log.warning("cannot read from the bus, trying again", extra={"reason": self._trouble})
             except refusals.OF_RIGHTS as error:
-                refused = refusals.may_not_consume(self._settings, error, self._topics, "")
-                log.warning("cannot read from the bus, trying again", extra={"reason": str(refused)})
+                self._trouble = str(refusals.may_not_consume(self._settings, error, self._topics, ""))
+                log.warning("cannot read from the bus, trying again", extra={"reason": self._trouble})
                 await self._disconnect()
             except (errors.KafkaError, OSError, TimeoutError) as error:
-                log.warning("reading from the bus failed, trying again", extra={"reason": connection.words(error)})
+                self._trouble = connection.words(error)
+                log.warning("reading from the bus failed, trying again", extra={"reason": self._trouble})
                 await self._disconnect()
             else:
                 delays = backoff()
                 batch = self._taken(consumer, records)
                 if batch:
+                    self._trouble, self._silent = None, 0
                     yield batch
+                else:
+                    await self._ask_why_nothing_comes()
                 continue
             await asyncio.sleep(next(delays))
 
@@ -72,6 +81,16 @@ class KafkaTail:
         if not self._placed:
             return UNKNOWN_LAG
         return sum(max(0, end - self._next.get(tp, 0)) for tp, end in self._ends.items())
+
+    def trouble(self) -> str | None:
+        return self._trouble
+
+    async def _ask_why_nothing_comes(self) -> None:
+        """aiokafka waits for a broker that went away without a word. It may also be that nobody says anything."""
+        self._silent += 1
+        if self._trouble or self._silent >= SILENT_SECONDS:
+            self._silent = 0
+            self._trouble = await connection.why_not(self._settings)
 
     async def stop(self) -> None:
         self._stopped = True

@@ -14,10 +14,13 @@ Check = Callable[[], str | None]
 
 @dataclass
 class Health:
-    """Filled by ``compose``; read by ``/healthz`` (progress) and ``/readyz`` (dependencies)."""
+    """Filled by the services; read by ``/healthz`` (progress) and ``/readyz``: without ``dependencies`` nobody can be
+    answered, what ``warnings`` say somebody ought to see to while this process goes on.
+    """
 
     progress: dict[str, Check] = field(default_factory=dict)
     dependencies: dict[str, Check] = field(default_factory=dict)
+    warnings: dict[str, Check] = field(default_factory=dict)
 
     @staticmethod
     def failures(checks: dict[str, Check]) -> dict[str, str]:

@@ -170,6 +170,13 @@ API_POSTED = Counter(
 API_HOSTS = Gauge("lapwing_api_hosts", "Hosts whose newest state the API holds in memory.")
 API_LAG = Gauge("lapwing_api_lag_messages", "Messages on the topics that the API has not read yet.")
 
+HEALTH_TROUBLE = Gauge(
+    "lapwing_health_trouble",
+    "1 while a check of this process is failing, by kind (progress, dependency, warning); the sentence is at /readyz.",
+    "kind",
+    "check",
+)
+
 BUS_LAG = Gauge(
     "lapwing_bus_lag_messages",
     "Messages a consumer group has not finished with, by topic, of the partitions this process has.",
@@ -264,6 +271,7 @@ NUMBERS: tuple[_Number, ...] = (
     API_POSTED,
     API_HOSTS,
     API_LAG,
+    HEALTH_TROUBLE,
     BUS_LAG,
     BUS_OLDEST_SECONDS,
     INGEST_EVENTS,

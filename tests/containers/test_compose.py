@@ -17,7 +17,7 @@ from tests.containers.engine import Engine
 from tests.containers.published import Published
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(3600)  # the first test waits for the images
+pytestmark = pytest.mark.timeout(7200)  # the first test waits for the images
 
 SERVICES = ("ingest", "detector", "alerter", "api", "agent")
 WANTED = {

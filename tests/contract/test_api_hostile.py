@@ -301,6 +301,15 @@ async def test_readiness_says_what_is_missing_and_liveness_goes_on(api: Api) -> 
     assert (await api.http.get("/healthz")).status_code == 200
 
 
+async def test_who_can_be_answered_stays_ready_and_is_told_what_to_see_to(api: Api) -> None:
+    api.deps.health.warnings["alerter"] = lambda: "the alerter hears nothing"
+    ready = await api.http.get("/readyz")
+    body = ready.json()
+    assert (ready.status_code, body["status"], body["failures"]) == (200, "warning", {})
+    assert body["warnings"] == {"alerter": "the alerter hears nothing"}
+    assert 'lapwing_health_trouble{kind="warning",check="alerter"} 1' in (await api.http.get("/metrics")).text
+
+
 # -- fuzzing, driven by what each route says of its parameters --------------------------------------------------------
 
 TEXT = st.one_of(st.sampled_from(NASTY), st.text(max_size=40), st.integers().map(str), st.floats().map(str))

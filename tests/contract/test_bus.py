@@ -12,6 +12,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from shared.bus import tailing
 from shared.bus.kafka import MAX_MESSAGE_BYTES, UNKNOWN_LAG, admin, publisher, tail
 from shared.bus.port import BusError, Message, Publisher, Tail
 from shared.runtime.settings import Settings
@@ -276,9 +277,22 @@ async def test_a_tail_starts_without_a_broker_and_reads_when_one_comes(tmp_path:
             broker.interrupt()
             async with reading(settings, topic) as (it, seen):
                 assert it.lag() == UNKNOWN_LAG
+                await eventually(lambda: "nothing listens at" in (it.trouble() or ""))
                 broker.resume()
                 await eventually(lambda: seen, within=20)
                 assert it.lag() == 0
+                assert it.trouble() is None
+
+
+async def test_a_tail_says_that_the_broker_went_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tailing, "SILENT_SECONDS", 1)
+    with embedded_broker(partitions=1) as broker:
+        async with reading(settings_for(broker.address, tmp_path), ALL_TOPICS[0]) as (it, _):
+            await eventually(lambda: it.trouble() is None)
+            broker.interrupt()
+            await eventually(lambda: "nothing listens at" in (it.trouble() or ""))
+            broker.resume()
+            await eventually(lambda: it.trouble() is None)
 
 
 async def test_where_nothing_listens_the_error_says_so(tmp_path: Path) -> None:

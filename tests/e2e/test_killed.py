@@ -10,12 +10,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from services.ingest.rollups import Rollups
 from shared.runtime.clock import ManualClock
 from shared.runtime.settings import Settings
 from shared.store.clickhouse import open_store
 from tests.support.apart import apart
-from tests.support.product import Product
+from tests.support.product import PATIENCE, Product
+
+pytestmark = pytest.mark.timeout(900)  # five starts, each a minute where others work too
 
 KILLS = 4
 
@@ -37,12 +41,12 @@ def test_killed_again_and_again_it_loses_nothing_that_was_collected(tmp_path: Pa
     product.start()
     product.until("/api/system/cpu/", lambda data: data["cpu_count"] > 0)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while (left := collected & _journal(tmp_path)) and time.monotonic() < deadline:
             time.sleep(0.5)
         assert not left, "the journal is let go of when its events are stored"
     finally:
-        assert product.stop() == 0
+        assert product.stop(within=PATIENCE) == 0
 
     stored, counted = apart(_looked_up, tmp_path)
     numbers = [number for number, _ in stored]

@@ -23,6 +23,7 @@ from services.api import accounts_cli, service
 from services.api.broadcast import MOST_CLIENTS
 from services.api.service import ApiService
 from shared.broker.embedded import EmbeddedBroker
+from shared.bus import tailing
 from shared.bus.kafka import publisher, tail
 from shared.bus.port import Publisher
 from shared.runtime.serving import CannotListen
@@ -38,7 +39,7 @@ from tests.support.waiting import eventually
 
 __all__ = ["empty_store", "fresh_store"]
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -111,20 +112,31 @@ async def test_what_is_published_is_answered(settings: Settings) -> None:
         assert "lapwing_api_requests_total" in (await http.get("/metrics")).text
 
 
-async def test_started_while_the_broker_is_away_it_is_ready_once_that_is_back(
-    settings: Settings, broker: EmbeddedBroker
+async def test_while_the_broker_is_away_it_is_ready_and_says_so_whether_it_has_ever_reached_it_or_not(
+    settings: Settings, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tailing, "SILENT_SECONDS", 1)
     broker.interrupt()
     async with running(settings) as api, client(api) as http, publishing(settings) as bus:
-        assert list((await http.get("/readyz")).json()["failures"]) == ["api: bus"]
+
+        async def warned() -> list[str]:
+            ready = await http.get("/readyz")
+            assert (ready.status_code, ready.json()["failures"]) == (200, {}), "it answers from the store"
+            return list(ready.json()["warnings"])
+
+        async def without_warning() -> bool:
+            return not await warned()
+
+        assert await warned() == ["api: bus"]
         assert (await http.get("/healthz")).status_code == 200
         assert (await http.get("/api/system/hosts/")).status_code == 200
         broker.resume()
-
-        async def ready() -> bool:
-            return (await http.get("/readyz")).status_code == 200
-
-        await eventually(ready, within=30)
+        await eventually(without_warning, within=60)
+        broker.interrupt()
+        assert await eventually(warned, within=60) == ["api: bus"]
+        assert (await http.get("/api/system/hosts/")).status_code == 200
+        broker.resume()
+        await eventually(without_warning, within=60)
         await say(bus, host_sample(ts=now_ms(), cpu={"percent": 42.0}))
         assert (await eventually(lambda: data(http, "/api/system/cpu/")))["cpu_percent"] == 42.0
 

@@ -269,12 +269,12 @@ async def test_nothing_is_lost_while_the_store_refuses(settings: Settings, store
         moody[0].away = StoreError("Memory limit exceeded")
         await send(settings, METRICS, *(line(second) for second in range(50)))
         await eventually(lambda: moody[0].refused >= 3, within=15)
-        assert Health.failures(health.dependencies) == {"ingest: store": "Memory limit exceeded"}
+        assert Health.failures(health.warnings) == {"ingest: store": "Memory limit exceeded"}
         assert Health.failures(health.progress) == {}
         assert await counting(store, "samples")() == 0
         moody[0].away = None
         await until_stored(store, 50)
-        await eventually(lambda: not Health.failures(health.dependencies))
+        await eventually(lambda: not Health.failures(health.warnings))
 
 
 async def test_stopped_in_mid_batch_and_started_again_it_stores_everything_once(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PASSWORD = "correct horse battery staple"
+PATIENCE = 120.0  # seconds; a bound for what never happens, so that a busy machine is no failure
 
 
 class Product:
@@ -38,7 +39,7 @@ class Product:
         self._token = ""
         self._process: subprocess.Popen[str] | None = None
 
-    def start(self, within: float = 60) -> None:
+    def start(self, within: float = PATIENCE) -> None:
         """Returns when the banner was printed."""
         process = self.begin()
         deadline = time.monotonic() + within
@@ -92,7 +93,7 @@ class Product:
     def kill(self) -> None:
         if self._process and self._process.poll() is None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
 
     def request(
         self, path: str, body: Any = None, *, token: str | None = None, method: str | None = None
@@ -105,7 +106,7 @@ class Product:
             request.data = json.dumps(body).encode()
             request.add_header("Content-Type", "application/json")
         try:
-            with urllib.request.urlopen(request, timeout=15) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
@@ -123,7 +124,7 @@ class Product:
         assert status == 200, (path, status, body)
         return body["data"]
 
-    def until(self, path: str, condition: Any, within: float = 30) -> Any:
+    def until(self, path: str, condition: Any, within: float = PATIENCE) -> Any:
         """Asks until ``condition(data)`` is true; returns that data."""
         deadline = time.monotonic() + within
         data: Any = None

@@ -80,9 +80,9 @@ async def test_health_says_when_nothing_is_measured_and_when_the_bus_is_away(tmp
     assert Health.failures(health.progress) == {"agent": "the agent has not started"}
     await service.start()
     assert Health.failures(health.progress) == {}
-    await eventually(lambda: "nobody there" in Health.failures(health.dependencies).get("agent bus", ""))
+    await eventually(lambda: "nobody there" in Health.failures(health.warnings).get("agent: bus", ""))
     publisher.back()
-    await eventually(lambda: Health.failures(health.dependencies) == {})
+    await eventually(lambda: Health.failures(health.warnings) == {})
     await service.stop()
 
 

@@ -45,6 +45,9 @@ class Topics:
     def lag(self) -> int:
         return self.coming.qsize()
 
+    def trouble(self) -> str | None:
+        return None
+
     async def stop(self) -> None: ...
 
 
@@ -71,10 +74,10 @@ def test_nobody_to_tell_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFi
 def test_health_is_progress_and_the_broker(tmp_path: Path) -> None:
     clock, health = ManualClock(), Health()
     build(settings(tmp_path), clock=clock, health=health)
-    assert Health.failures(health.progress) == Health.failures(health.dependencies) == {}
+    assert Health.failures(health.progress) == Health.failures(health.warnings) == {}
     clock.advance(max(STUCK_SECONDS, DEAF_SECONDS) + 1)
     assert "decided nothing for 61 s" in Health.failures(health.progress)["alerter"]
-    assert "has not answered the alerter for 61 s" in Health.failures(health.dependencies)["alerter"]
+    assert "has not answered the alerter for 61 s" in Health.failures(health.warnings)["alerter"]
 
 
 class Broker:
@@ -115,12 +118,12 @@ async def test_what_comes_back_before_the_broker_has_answered_has_come_back(tmp_
     assert alerter._echo.missing == 0
 
 
-def test_who_is_in_no_group_that_decides_who_tells_is_not_ready(tmp_path: Path) -> None:
+def test_who_is_in_no_group_that_decides_who_tells_says_so(tmp_path: Path) -> None:
     clock, health = ManualClock(), Health()
     alerter = build(settings(tmp_path), clock=clock, health=health)
     clock.advance(DEAF_SECONDS + 1)
     alerter._heard = clock.monotonic()
-    assert "in no group that decides who tells for 61 s" in Health.failures(health.dependencies)["alerter"]
+    assert "in no group that decides who tells for 61 s" in Health.failures(health.warnings)["alerter"]
 
 
 def test_a_clock_behind_all_others_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -132,11 +135,11 @@ def test_a_clock_behind_all_others_is_said(tmp_path: Path, caplog: pytest.LogCap
             alerter._evaluator.sample(sample, clock.now_ms(), clock.monotonic())
         clock.advance(1)
     alerter._heard = alerter._lease._confirmed = clock.monotonic()
-    assert "was from the future: set this machine's clock" in Health.failures(health.dependencies)["alerter"]
+    assert "was from the future: set this machine's clock" in Health.failures(health.warnings)["alerter"]
     assert len([r for r in caplog.records if "clock is ahead of ours" in r.getMessage()]) == 2
     sample = HostSample.model_validate(host_sample(host_id="h1", ts=clock.now_ms()))
     alerter._evaluator.sample(sample, clock.now_ms(), clock.monotonic())
-    assert Health.failures(health.dependencies) == {}
+    assert Health.failures(health.warnings) == {}
 
 
 async def test_what_others_say_while_the_group_forms_is_known_when_their_hosts_come(
