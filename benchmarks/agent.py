@@ -20,7 +20,7 @@ import sys
 import time
 import venv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -151,7 +151,7 @@ def measured(commands: dict[str, list[str]], directory: Path, seconds: float) ->
         return {
             name: Cost(
                 100 * (cpu_seconds(p.pid) - before[name]) / lasted,
-                sum(member.memory_info().rss for member in family(p.pid)) / 1e6,
+                rss_bytes(p.pid) / 1e6,
                 crowd,
             )
             for name, p in running.items()
@@ -188,8 +188,17 @@ def cpu_seconds(pid: int) -> float:
     """Of the process, its living children, and those it has outlived."""
     total = 0.0
     for process in family(pid):
-        times = process.cpu_times()
-        total += times.user + times.system + times.children_user + times.children_system
+        with suppress(psutil.NoSuchProcess):  # its parent has its time by now, or very soon
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def rss_bytes(pid: int) -> int:
+    total = 0
+    for process in family(pid):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
     return total
 
 

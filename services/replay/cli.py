@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 import os
 import sys
 import time
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from services.history import span
 from services.history.span import Span
 from services.replay.compare import Comparison, a_week, by_finding, compare
-from services.replay.statements import statement
 from shared.runtime import settings as settings_module
 from shared.runtime import times
 from shared.runtime.arguments import command
@@ -167,6 +165,7 @@ async def _opinions(store: Store) -> Opinions:
 
 async def _told(store: Store, wish: Span, host_ids: set[str]) -> list[Episode]:
     from services.replay.run import Episode
+    from services.replay.statements import statement
 
     rows = await store.query(statement("told"), {"from": wish.start_ms, "to": wish.end_ms})
     return [Episode(*row) for row in rows if row[0] in host_ids]
@@ -229,6 +228,8 @@ def _line(episode: Episode) -> str:
 
 
 def _write(file: Path, compared: Comparison) -> None:
+    import csv
+
     try:
         with file.open("w", newline="", encoding="utf-8") as out:
             table = csv.writer(out)

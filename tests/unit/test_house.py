@@ -154,8 +154,19 @@ def test_nothing_is_asserted_that_cannot_fail() -> None:
     assert empty == []
 
 
-def test_the_command_line_alone_loads_nothing_heavy() -> None:
-    heavy = {"numpy", "scipy", "river", "sklearn", "fastapi", "chdb", "aiokafka", "faust", "clickhouse_connect"}
-    words = "import sys; from services import commands; commands.parser(); print(*sys.modules)"
+HEAVY = {"numpy", "scipy", "river", "sklearn", "fastapi", "chdb", "faust", "clickhouse_connect", "yaml"}
+SMALL = {"aiokafka.admin", "importlib.metadata", "importlib.resources", "email", "csv", "zipfile", "http"}
+"""And what only looks small: three megabytes of every agent."""
+
+
+@pytest.mark.parametrize(
+    ("what", "modules", "forbidden"),
+    [
+        ("the command line", "services.commands", HEAVY | SMALL | {"aiokafka"}),
+        ("an agent that publishes", "services.commands, services.agent.plan, shared.bus.kafka", HEAVY | SMALL),
+    ],
+)
+def test_who_is_to_be_small_loads_nothing_heavy(what: str, modules: str, forbidden: set[str]) -> None:
+    words = f"import sys, {modules}; services.commands.parser(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert heavy.isdisjoint(loaded.split()), "an agent would carry it"
+    assert sorted(forbidden & set(loaded.split())) == [], what
