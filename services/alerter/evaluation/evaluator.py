@@ -19,7 +19,7 @@ from services.alerter.evaluation.readings import Values
 from services.alerter.evaluation.roster import Roster
 from services.alerter.evaluation.state import Policy, Reason, Verdict, end
 from services.alerter.evaluation.stepping import Stepper
-from services.alerter.evaluation.telling import Teller, applies, is_about_us, labels
+from services.alerter.evaluation.telling import Teller, applies, finding_key, is_about_us, labels
 from services.alerter.evaluation.timeline import Timing
 from services.alerter.rules.rule import Language, Rule, at_least
 from shared.alerting.matching import matches
@@ -322,9 +322,10 @@ class Evaluator:
             yield from self._step(host, rule, key, policy, Verdict.GONE, at, None, stale_ms)
 
     def _judge_anomaly(self, host: Host, rule: Rule, anomaly: Anomaly, closes: bool) -> Iterator[Alert]:
-        """One alert a host and rule, whatever the number of its anomalies and however their findings change."""
+        """One alert a host, rule and finding, whatever the number of anomalies; renamed, it stays where it was."""
         assert rule.anomaly
-        key = (rule.name, "")
+        begun = (k for k, ids in host.open_anomalies.items() if k[0] == rule.name and anomaly.anomaly_id in ids)
+        key = next(begun, (rule.name, finding_key(anomaly.finding)))
         members = host.open_anomalies.setdefault(key, set())
         wanted = (
             not closes
@@ -372,8 +373,7 @@ class Evaluator:
                 verdict = Verdict.BEYOND if beyond else Verdict.CALM
                 yield from self._step(host, rule, key, policy(rule), verdict, now_ms, silent_s, now_ms)
         for rule in self._anomaly_rules if host.episodes else ():
-            key = (rule.name, "")
-            if key in host.episodes:
+            for key in [k for k in host.episodes if k[0] == rule.name]:
                 yield from self._tick_anomaly(host, rule, key, now_ms)
         unheard_s = self.silence.since_heard(host.host_id, monotonic)
         if unheard_s * 1000 <= STALE_MS:

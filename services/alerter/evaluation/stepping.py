@@ -9,8 +9,9 @@ from services.alerter.evaluation.host import Host, Key
 from services.alerter.evaluation.state import Change, Episode, Policy, Reason, Verdict
 from services.alerter.evaluation.state import end as state_end
 from services.alerter.evaluation.state import step as state_step
-from services.alerter.evaluation.telling import INSTANCE, SEVERITY, Teller, ended
+from services.alerter.evaluation.telling import FINDING, INSTANCE, SEVERITY, Teller, ended, finding_key
 from services.alerter.evaluation.worsening import badness, severity_badness
+from services.alerter.rules.findings import UNUSUAL
 from services.alerter.rules.rule import Rule
 from shared.alerting.matching import matches
 from shared.runtime.selfmetrics import ALERTER_REFUSED
@@ -103,7 +104,7 @@ class Stepper:
 
     def take_up(self, host: Host, rule: Rule | None, alert: Alert, now_ms: int) -> Iterator[Alert]:
         """Go on with what was told of an alert; it ends when its rule is gone, changed, or means it no more."""
-        key = (alert.rule, alert.labels.get(INSTANCE, ""))
+        key = (alert.rule, alert.labels.get(INSTANCE) or finding_key(alert.labels.get(FINDING, UNUSUAL)))
         if key in host.episodes:
             return
         # Other states than these are of an older alerter's topic, and were made of what fired.

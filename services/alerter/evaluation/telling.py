@@ -45,9 +45,9 @@ class Teller:
         left_ms: float | None = None,
     ) -> Alert:
         """``left_ms``: of a forecast, until its target."""
-        fingerprint = _digest(rule.name, host.host_id, key[1])
-        alert_id = _digest(fingerprint, str(started_at))
         previous = host.told.get(key)
+        fingerprint = previous.fingerprint if previous else _digest(rule.name, host.host_id, key[1])
+        alert_id = _digest(fingerprint, str(started_at))
         alert_labels = labels(rule, host, key[1])
         if anomaly is not None:
             alert_labels[FINDING] = anomaly.finding
@@ -145,10 +145,15 @@ def labels(rule: Rule, host: Host, instance: str) -> dict[str, str]:
         ours["metric"] = rule.metric_name
         if label := BY_NAME[rule.metric_name].label:
             ours[label] = instance
-    if instance:
+    if instance and not rule.anomaly:
         ours[INSTANCE] = instance
     theirs = {k[:_MOST_LABEL]: v[:_MOST_LABEL] for k, v in host.labels.items()}
     return {**theirs, **rule.labels, **ours}
+
+
+def finding_key(finding: str) -> str:
+    """What tells a host's anomalies apart; nothing does of those that have no name."""
+    return "" if finding == UNUSUAL else finding
 
 
 def applies(rule: Rule, host: Host, instance: str) -> bool:

@@ -1,7 +1,7 @@
 """What a number ordinarily is at this time of the day: the lowest and highest minute of each hour, forgotten slowly.
 
 Extremes, not averages, because what matters is whether something has been like this before: the backup at two, the
-quiet of the night. In the logarithm, as rates are.
+quiet of the night. In the logarithm, as rates are. A minute is not learned at once: it may be the first of a fault.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ DAY_MS = 86_400_000
 _HOURS = 24
 _SLOT = struct.Struct("<3d")
 _FADING_DAYS = 14.0
+_WAITING = 5
 _LONGEST_MINUTES = 11
 """What was read before a longer gap says nothing of the time after it."""
 
@@ -24,16 +25,36 @@ def _empty() -> bytearray:
 
 
 class Level(msgspec.Struct, gc=False):
-    """Per hour of the day (UTC): log of the lowest and highest minute, and the day it was last looked at."""
+    """Per hour of the day (UTC): log of the lowest and highest minute, and the day it was last looked at; ``waiting``:
+    instants and logs of the last few minutes, which are learned when those after them were ordinary too.
+    """
 
     data: bytearray = msgspec.field(default_factory=_empty)
     first_ms: int = -1
+    waiting: list[tuple[int, float]] = msgspec.field(default_factory=list)
 
     def learn(self, ts_ms: int, value: float) -> None:
         """``value``: the mean of about a minute, at least 0."""
         if self.first_ms < 0:
             self.first_ms = ts_ms
-        x = math.log1p(value)
+        self.waiting.append((ts_ms, math.log1p(value)))
+        if len(self.waiting) > _WAITING:
+            self._widen(*self.waiting.pop(0))
+
+    def doubt(self) -> None:
+        """Something is unusual now: what was just before may be a part of it, and is not learned."""
+        self.waiting.clear()
+
+    def learn_half(self, ts_ms: int, value: float) -> None:
+        """What was so far out that people were told of it: half of the way there is usual from now on, so that what
+        comes again and again is known after a few times.
+        """
+        usual = self.usual(ts_ms)
+        if usual:
+            nearest = min(max(value, usual[0]), usual[1])
+            self._widen(ts_ms, (math.log1p(value) + math.log1p(nearest)) / 2)
+
+    def _widen(self, ts_ms: int, x: float) -> None:
         at = self._at(ts_ms // 3_600_000)
         low, high, day = _SLOT.unpack_from(self.data, at)
         today = ts_ms // DAY_MS

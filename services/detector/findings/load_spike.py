@@ -40,6 +40,8 @@ class LoadSpike(Watching):
     minute: Minute = msgspec.field(default_factory=Minute)
     hold: Hold = msgspec.field(default_factory=Hold)
     critical: bool = False
+    worst: float = 0.0
+    worst_ms: int = -1
 
     def observe(self, ts_ms: int, sample: HostSample) -> Sequence[Sighting]:
         if sample.cpu:
@@ -58,7 +60,9 @@ class LoadSpike(Watching):
         if not is_open:
             if self.held:
                 self.ended = BECAME_NORMAL if per_core >= T.enter else RECOVERED
-            self.held, self.critical = (), False
+            if self.worst_ms >= 0:
+                self.level.learn_half(self.worst_ms, self.worst)
+            self.held, self.critical, self.worst_ms = (), False, -1
             return self.held
         self.critical = self.critical or per_core >= T.critical
         self.held = (self._said(ts_ms, sample, load),)
@@ -68,8 +72,12 @@ class LoadSpike(Watching):
         """What is being reported is not learned, until it has lasted so long that it is how the host is."""
         mean = self.minute.step(ts_ms, load)
         suspect = unusual or self.hold.since_ms >= 0
-        if mean is not None and (not suspect or ts_ms - self.hold.since_ms >= T.normal_ms):
+        if suspect and ts_ms - self.hold.since_ms < T.normal_ms:
+            self.level.doubt()
+        elif mean is not None:
             self.level.learn(ts_ms, mean)
+        if mean is not None and self.hold.is_open and (self.worst_ms < 0 or mean > self.worst):
+            self.worst, self.worst_ms = mean, ts_ms
 
     def _said(self, ts_ms: int, sample: HostSample, load: float) -> Sighting:
         usual = self.level.usual(ts_ms)

@@ -20,15 +20,18 @@ from shared.schemas.sample import HostSample, NetworkInterface
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Bytes a second, means of a minute. Spike: ``times`` the highest and ``more`` above it. Drop: ``left`` is the
-    share of the lowest that is left, where the lowest is ``worth`` a word, ``sudden`` the share of the last half hour.
+    """Bytes a second, means of a minute. Spike: ``times`` the highest and ``more`` above it; or, where there is always
+    ``worth`` of traffic, sooner: ``times`` the last half hour, and beyond the highest by a quarter of the usual range,
+    from ``least_times`` to ``times``. That is a word in the list until it is ``more`` above. Drop: ``left`` is the
+    share of the lowest that is left, where that is ``worth`` a word, ``sudden`` the share of the last half hour.
     """
 
     interfaces: int = 4
     times: float = 2.5
-    stay_times: float = 1.5
+    least_times: float = 1.5
+    stay_times: float = 1.2
     more: float = 2e6
-    left: float = 0.2
+    left: float = 0.33
     stay_left: float = 0.5
     worth: float = 20e3
     sudden: float = 0.3
@@ -43,7 +46,7 @@ T = Thresholds()
 
 
 class _Way(msgspec.Struct):
-    """One direction."""
+    """One direction. ``mean``: of the last minute; ``worst``: of what is being reported; ``large``: it is a warning."""
 
     name: str
     metric: str
@@ -53,6 +56,10 @@ class _Way(msgspec.Struct):
     spike: Hold = msgspec.field(default_factory=Hold)
     drop: Hold = msgspec.field(default_factory=Hold)
     told_normal: bool = False
+    mean: float = 0.0
+    large: bool = False
+    worst: float = 0.0
+    worst_ms: int = -1
 
 
 def _ways() -> tuple[_Way, _Way]:
@@ -94,28 +101,41 @@ class NetworkTraffic(Watching):
         mean = way.minute.step(ts_ms, rate)
         if mean is None:
             return False
+        way.mean = mean
         usual = way.level.usual(ts_ms)
         recent = math.expm1(way.recent.value)
         way.recent.step(ts_ms, math.log1p(mean), T.recent_ms)
-        spike = drop = spike_stays = drop_stays = False
+        spike = drop = spike_stays = drop_stays = large = False
         if usual:
             low, high = usual
-            spike = mean >= T.times * high and mean - high >= T.more
+            always = low >= T.worth
+            large = mean - high >= T.more
+            beyond = min(T.times, max(T.least_times, (high / low) ** 0.25)) if always else T.times
+            sudden = way.spike.since_ms >= 0 or mean >= T.times * recent
+            spike = (large and mean >= T.times * high) or (always and sudden and mean >= beyond * high)
             spike_stays = mean >= T.stay_times * high
-            matters = low >= T.worth
-            drop = matters and mean <= T.left * low and (way.drop.since_ms >= 0 or mean <= T.sudden * recent)
-            drop_stays = matters and mean <= T.stay_left * low
+            sudden = way.drop.since_ms >= 0 or mean <= T.sudden * recent
+            drop = always and sudden and mean <= T.left * low
+            drop_stays = always and mean <= T.stay_left * low
         since = max(way.spike.since_ms, way.drop.since_ms)
         was_open = way.spike.is_open or way.drop.is_open
         way.spike.step(ts_ms, enter=spike, stay=spike_stays, after_ms=T.after_ms, until_ms=T.until_ms)
         way.drop.step(ts_ms, enter=drop, stay=drop_stays, after_ms=T.after_ms, until_ms=T.until_ms)
+        is_open = way.spike.is_open or way.drop.is_open
+        way.large = way.spike.is_open and (way.large or (spike and large))
         suspect = spike or drop or way.spike.since_ms >= 0 or way.drop.since_ms >= 0
         # What is being reported is not learned, until it has lasted so long that it is how the host is.
         lasted = suspect and since >= 0 and ts_ms - since >= T.normal_ms
         if not suspect or lasted:
             way.level.learn(ts_ms, mean)
-        if was_open and not (way.spike.is_open or way.drop.is_open):
+        else:
+            way.level.doubt()
+        if is_open and (way.worst_ms < 0 or (mean > way.worst if way.spike.is_open else mean < way.worst)):
+            way.worst, way.worst_ms = mean, ts_ms
+        if was_open and not is_open:
             self.ended = BECAME_NORMAL if way.told_normal else RECOVERED
+            way.level.learn_half(way.worst_ms, way.worst)
+            way.worst_ms = -1
         way.told_normal = lasted
         return True
 
@@ -139,12 +159,11 @@ def _said(ts_ms: int, host: str, interface: NetworkInterface, card: _Card) -> It
 def _sighting(
     ts_ms: int, host: str, interface: NetworkInterface, finding: str, ways: Sequence[_Way], since_ms: int
 ) -> Sighting:
-    rates = {"received": interface.recv_bytes_per_s, "sent": interface.sent_bytes_per_s}
     contributions, parts = [], []
     evidence: dict[str, str] = {}
     for way in ways:
         low, high = way.level.usual(ts_ms) or (0.0, 0.0)
-        rate = rates[way.name]
+        rate = way.mean
         usual = f"{size(low)}/s to {size(high)}/s"
         parts.append(f"{size(rate)}/s {way.name} (usually {usual} at this hour)")
         evidence |= {way.name: f"{size(rate)}/s", f"usually {way.name}": usual}
@@ -158,7 +177,7 @@ def _sighting(
     return Sighting(
         finding=finding,
         labels={"interface": interface.interface},
-        severity="warning",
+        severity="warning" if finding == "network_drop" or any(w.large for w in ways) else "info",
         since_ms=since_ms,
         summary=f"{title} on {host}: {interface.interface} {', '.join(parts)}",
         evidence=evidence,

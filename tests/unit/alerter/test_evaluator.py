@@ -356,6 +356,21 @@ def test_a_clock_that_was_wrong_is_not_blamed_once_nobody_says_anything() -> Non
     assert watch.evaluator.only_future_for(watch.clock.monotonic()) == 0
 
 
+def test_what_has_another_name_is_another_alert() -> None:
+    """A leak on a machine that has been overloaded for hours must reach somebody."""
+    watch = Watch(ANOMALY_RULE)
+    (busy,) = watch.anomaly("open", finding="cpu_overload", severity="critical")
+    watch.clock.advance(600)
+    (leak,) = watch.anomaly("open", anomaly_id="a2", finding="memory_leak", summary="java has 9 GB")
+    assert (leak.state, leak.annotations["title"]) == ("firing", "Memory leak")
+    assert leak.fingerprint != busy.fingerprint
+    assert "instance" not in leak.labels
+    watch.clock.advance(1)
+    watch.anomaly("close", anomaly_id="a2", finding="memory_leak")
+    assert [(a.alert_id, a.state) for a in watch.tick(20)] == [(leak.alert_id, "resolved")]
+    assert watch.evaluator.open == 1
+
+
 def test_memory_is_bounded_and_says_so() -> None:
     watch = Watch(DISK_RULE, max_alerts=10)
     watch.sample(disks=[disk(f"/{i}", 99) for i in range(50)])

@@ -110,6 +110,20 @@ def test_a_level_is_not_known_before_a_day_and_knows_the_hour() -> None:
     assert [*night, *noon] == pytest.approx([10, 1000, 10, 10])
 
 
+def test_minutes_just_before_something_unusual_are_not_usual() -> None:
+    level = Level()
+    for n in range(26 * 60):
+        level.learn(T0 + n * MINUTE, 10.0)
+    level.learn(T0 + 26 * HOUR, 500.0)
+    level.doubt()
+    for n in range(1, 20):
+        level.learn(T0 + 26 * HOUR + n * MINUTE, 10.0)
+    assert level.usual(T0 + 26 * HOUR) == pytest.approx((10, 10))
+
+    level.learn_half(T0 + 26 * HOUR, 999.0)
+    assert level.usual(T0 + 26 * HOUR) == pytest.approx((10, 103.9), rel=0.001)
+
+
 def test_a_minute_before_a_long_gap_is_not_the_one_after_it() -> None:
     minute = Minute()
     minute.step(T0, 5.0)
