@@ -48,6 +48,7 @@ class KafkaTail:
                 self._trouble = None
 
     async def messages(self) -> AsyncIterator[Sequence[Message]]:
+        """Until ``stop``, through every outage; why there is nothing at the moment is ``trouble``."""
         delays = backoff()
         while not self._stopped:
             try:
