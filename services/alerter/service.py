@@ -11,12 +11,10 @@ import socket
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.alerter.changes import Changes
-from services.alerter.delivery.heartbeat import Heartbeat
 from services.alerter.delivery.lanes import Build, Lanes
-from services.alerter.delivery.mirror import Mirror
 from services.alerter.delivery.receivers import channels_of, external_url
 from services.alerter.delivery.recorder import Recorder
 from services.alerter.echo import Echo
@@ -46,6 +44,10 @@ from shared.schemas.alert import Alert
 from shared.schemas.codec import encode
 from shared.schemas.control import Control, Setup, Watched, key_of
 from shared.schemas.topics import ALERTS, ANOMALIES, CONTROL, METRICS
+
+if TYPE_CHECKING:
+    from services.alerter.delivery.heartbeat import Heartbeat
+    from services.alerter.delivery.mirror import Mirror
 
 log = logging.getLogger(__name__)
 
@@ -178,17 +180,8 @@ class Alerter:
         self._lease = Lease(
             settings.kafka, ALERTS, GROUP, clock, on_change=self._leads, hand_over=self._telling.hand_over
         )
-        alerter = settings.alerter
-        self._mirror = (
-            Mirror(alerter.alertmanager_url, external_url(settings), clock, may_tell=lambda: self._lease.held)
-            if alerter.alertmanager_url
-            else None
-        )
-        self._heartbeat = (
-            Heartbeat(alerter.heartbeat_url, alerter.heartbeat_seconds, self._why_not)
-            if alerter.heartbeat_url
-            else None
-        )
+        self._mirror = self._mirror_to(settings.alerter.alertmanager_url)
+        self._heartbeat = self._heartbeat_to(settings.alerter.heartbeat_url)
         self._watched: dict[str, Watched | None] = {}
         """What the control topic said of hosts and the evaluator has not heard yet."""
         self._receivers_changed = True
@@ -198,6 +191,22 @@ class Alerter:
         self._partitions: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._ticked = self._heard = clock.monotonic()
+
+    # An HTTP client is loaded where one of these is asked for.
+
+    def _mirror_to(self, url: str | None) -> Mirror | None:
+        if not url:
+            return None
+        from services.alerter.delivery.mirror import Mirror
+
+        return Mirror(url, external_url(self._settings), self._clock, may_tell=lambda: self._lease.held)
+
+    def _heartbeat_to(self, url: str | None) -> Heartbeat | None:
+        if not url:
+            return None
+        from services.alerter.delivery.heartbeat import Heartbeat
+
+        return Heartbeat(url, self._settings.alerter.heartbeat_seconds, self._why_not)
 
     # -- what the topics say -----------------------------------------------------------------------------------
 

@@ -1,41 +1,45 @@
-"""River without what it brings along for parts of it that nobody here uses: scikit-learn where that is installed, and
-with it pandas and pyarrow, and half of SciPy. 110 MB and more than a second of each start; import this before anything
-of River.
+"""The two models of River that are used here, without the packages they are in: each of those loads all its siblings,
+and with them SciPy, and scikit-learn, pandas and pyarrow where they are installed.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
-NOT_INSTALLED = "sklearn"
-NOT_USED = ("scipy.stats", "scipy.ndimage", "scipy.integrate")
+import river
 
+__all__ = ["EWMean", "HalfSpaceTrees"]
 
-class _Absent(ModuleType):
-    """Has whatever is imported from it, and none of it can be used."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _Absent(f"{self.__name__}.{name}")
-
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        raise ImportError(f"{self.__name__} was left out when River was loaded (services/detector/lean_river.py)")
+_PACKAGES = ("river.anomaly", "river.stats", "river.tree", "river.utils")
 
 
-def _load() -> None:
-    stand_ins: dict[str, ModuleType | None] = {NOT_INSTALLED: None} | {name: _Absent(name) for name in NOT_USED}
-    if "river" in sys.modules or stand_ins.keys() & sys.modules.keys():
-        return
-    sys.modules.update(stand_ins)  # type: ignore[arg-type]  # None is what cannot be imported
+def _load() -> tuple[type, type]:
+    """Whoever wants one of the packages as well can have it, before and after."""
+    shells = {name: _shell(name) for name in _PACKAGES if name not in sys.modules}
+    sys.modules.update(shells)
     try:
-        import river.anomaly
-        import river.stats  # noqa: F401
+        trees = importlib.import_module("river.anomaly.hst")
+        importlib.import_module("river.stats.base")
+        mean = importlib.import_module("river.stats.ewmean")
     finally:
-        for name in stand_ins:
+        for name in shells:
             del sys.modules[name]
+    return trees.HalfSpaceTrees, mean.EWMean
 
 
-_load()
+def _shell(name: str) -> ModuleType:
+    """A package with nothing in it but the way to its modules."""
+    shell = ModuleType(name)
+    shell.__path__ = [str(Path(river.__path__[0]) / name.partition(".")[2])]
+    return shell
+
+
+if TYPE_CHECKING:
+    from river.anomaly.hst import HalfSpaceTrees
+    from river.stats.ewmean import EWMean
+else:
+    HalfSpaceTrees, EWMean = _load()

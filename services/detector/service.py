@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from services.detector import lean_river  # noqa: F401 - before River
 from services.detector.detection import Detection
 from services.detector.feedback import Opinions
 from services.detector.listening import Listening

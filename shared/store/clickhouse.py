@@ -222,6 +222,9 @@ def _opened(address: Address) -> Any:
 
 def _connected(address: Address, database: str) -> Any:
     import clickhouse_connect  # takes half a second, so only who has a store pays for it
+    from clickhouse_connect.driver import options
+
+    options.pd = options.pd_time_test = options.arrow = None  # or an insert of rows loads them, for data frames: 60 MB
 
     arguments: dict[str, Any] = {
         "database": database,
@@ -230,6 +233,8 @@ def _connected(address: Address, database: str) -> Any:
         "settings": SESSION,
     }
     if address.path:
+        from shared.store import lean_chdb  # noqa: F401 - before the client loads chDB
+
         try:
             address.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:

@@ -1,4 +1,8 @@
-"""Who is told: from receivers as people write them to the channels that tell them."""
+"""Who is told: from receivers as people write them to the channels that tell them.
+
+A channel is loaded where one is asked for: with mail come a template engine and what draws charts, with apprise a
+hundred services, 25 MB in all, and on most machines nobody asks for all of them.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,13 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from services.alerter.delivery.channels import apprise
-from services.alerter.delivery.channels.apprise import Apprise
-from services.alerter.delivery.channels.email import Email, Wording
 from services.alerter.delivery.channels.port import Channel
-from services.alerter.delivery.channels.webhook import SIGNATURE, Webhook
-from services.alerter.delivery.guard import Guarded
-from services.alerter.delivery.sandbox import TemplateFault
-from services.alerter.delivery.sandbox import check as check_template
 from services.alerter.evidence.port import Evidence
 from services.alerter.routing.receiver import AppriseTo, MailTo, Receiver, WebhookTo
 from shared.alerting.links import link_secret
 from shared.runtime.settings import Settings, SettingsError, secret_from
 
-_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", SIGNATURE.lower()})
+_OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 _ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
 
@@ -55,6 +52,8 @@ def _named(kind: str, number: int) -> str:
 
 
 def _email(who: str, to: MailTo, settings: Settings, evidence: Evidence | None) -> Channel:
+    from services.alerter.delivery.channels.email import Email, Wording
+
     if not settings.smtp.host:
         raise SettingsError(f"{who} is mailed, but LAPWING_SMTP__HOST is not set: name the mail server")
     for address in to.to:
@@ -74,13 +73,16 @@ def _email(who: str, to: MailTo, settings: Settings, evidence: Evidence | None) 
 
 
 def _webhook(who: str, name: str, to: WebhookTo, trusted: bool, settings: Settings) -> Channel:
+    from services.alerter.delivery.channels.webhook import SIGNATURE, Webhook
+    from services.alerter.delivery.guard import Guarded
+
     url = _given(f"{who}, {name}", to.url, to.url_file)
     assert url
     _check_url(f"{who}, {name}", url())
     for key, value in to.headers.items():
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key) or not re.fullmatch(r"[\x20-\x7e\t]*", value):
             raise SettingsError(f"{who}, {name}: the header {key[:64]!r} must be one line of ASCII")
-        if key.lower() in _OURS:
+        if key.lower() in {*_OURS, SIGNATURE.lower()}:
             raise SettingsError(f"{who}, {name}: the header {key!r} is set by Lapwing")
     _check_template(f"{who}, {name}, body", to.body)
     return Webhook(
@@ -96,13 +98,15 @@ def _webhook(who: str, name: str, to: WebhookTo, trusted: bool, settings: Settin
 
 
 def _apprise(who: str, name: str, to: AppriseTo, trusted: bool, settings: Settings) -> Channel:
+    from services.alerter.delivery.channels import apprise
+
     url = _given(f"{who}, {name}", to.url, to.url_file)
     assert url
     try:
         apprise.check(url(), trusted=trusted or settings.alerter.allow_private_receivers)
     except SettingsError as error:
         raise SettingsError(f"{who}, {name}: {error}") from None
-    return Apprise(
+    return apprise.Apprise(
         url,
         name=name,
         language=to.language or settings.alerter.language,
@@ -131,8 +135,11 @@ def _check_url(who: str, url: str) -> None:
 
 
 def _check_template(who: str, source: str | None) -> None:
+    if source is None:
+        return
+    from services.alerter.delivery import sandbox
+
     try:
-        if source is not None:
-            check_template(source)
-    except TemplateFault as fault:
+        sandbox.check(source)
+    except sandbox.TemplateFault as fault:
         raise SettingsError(f"{who}: not a template: {fault}") from None

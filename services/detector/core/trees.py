@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from river import anomaly
 
 from services.detector.core.config import CoreConfig
+from services.detector.lean_river import HalfSpaceTrees
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -23,7 +23,7 @@ class Trees:
 
     def __init__(self, config: CoreConfig) -> None:
         self._config = config
-        self._model = anomaly.HalfSpaceTrees(n_trees=_TREES, height=_HEIGHT, window_size=_WINDOW, seed=7)
+        self._model = HalfSpaceTrees(n_trees=_TREES, height=_HEIGHT, window_size=_WINDOW, seed=7)
         self._model.learn_one(dict.fromkeys(range(GROUPS), 0.5))
         self.waited_s = 0.0
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any
 
-from river import stats
-
 from services.detector.calibration import HIGHEST, SIGMAS
+from services.detector.lean_river import EWMean
 from services.detector.traits import Trait
 
 MIN_READINGS = 8
@@ -50,8 +49,8 @@ class Band:
         self._first_ms = now_ms
         self._early: list[float] | None = []
         self._fading = 0.0
-        self._mean: stats.EWMean | None = None
-        self._spread: stats.EWMean | None = None
+        self._mean: EWMean | None = None
+        self._spread: EWMean | None = None
         self.seen_ms = now_ms
         self.interval_ms = 0
         self.reading = 0.0
@@ -155,7 +154,7 @@ class Band:
 
     def _begin(self, fading: float, centre: float, variance: float) -> None:
         self._fading = fading
-        self._mean, self._spread = stats.EWMean(fading), stats.EWMean(fading)
+        self._mean, self._spread = EWMean(fading), EWMean(fading)
         self._mean.update(centre)  # the first update is the value to start from
         self._spread.update(variance)
         self._early = None

@@ -41,13 +41,12 @@ class Engine:
 
     def open(self) -> None:
         """Raises ``StoreError`` as ``open_store`` does."""
-        import chdb
-
+        from shared.store.lean_chdb import connect
         from shared.store.refusals import refusal
 
         self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            self._kept = chdb.connect(f"{self._path}?{urlencode(self._options, safe='/')}")
+            self._kept = connect(f"{self._path}?{urlencode(self._options, safe='/')}")
         except Exception as error:
             raise refusal(error, f"chdb in {self._path}") from None
 
@@ -58,10 +57,10 @@ class Engine:
 
     def handle(self, user: str, request: Asked, *, read_only: bool) -> Any:
         """Raises ``Refused``."""
-        import chdb
+        from shared.store.lean_chdb import connect
 
         with refusing():
-            handle = chdb.connect(str(self._path))
+            handle = connect(str(self._path))
         try:
             with refusing():
                 _prepare(handle, user, request, read_only)
