@@ -439,13 +439,14 @@ def test_the_end_of_what_is_inhibited_is_told_when_it_no_longer_is() -> None:
     assert sorted(said(desk.sent[2:])) == [("ops", "resolved", "-a"), ("ops", "resolved", "-s")]
 
 
-def test_on_an_overloaded_host_a_leak_is_told_and_the_pressure_is_not() -> None:
+def test_on_an_overloaded_host_a_leak_is_told_and_what_comes_with_the_overload_is_not() -> None:
     shipped = routing_file.SHIPPED.read_text("utf-8").replace("route:\n", "route:\n  receiver: ops\n", 1)
     desk = Desk(plan(shipped))
     desk.fire("busy", rule="cpu_busy", metric="cpu.percent")
     found = {"condition": "anomaly", "metric": ""}
     desk.fire("critical", rule="anomaly_critical", severity="critical", labels={"finding": "cpu_overload"}, **found)
     desk.fire("overload", rule="anomaly", labels={"finding": "cpu_overload"}, **found)
+    desk.fire("load", rule="load_high", labels={"finding": "load_spike"}, **found)
     desk.fire("pressure", rule="anomaly", labels={"finding": "pressure_storm"}, **found)
     desk.fire("leak", rule="anomaly", labels={"finding": "memory_leak"}, **found)
     assert sorted(said(desk.wait(HOUR))) == [("ops", "first", "+busy"), ("ops", "first", "+leak")]
