@@ -22,6 +22,7 @@ from mode import CrashingSupervisor
 from shared.bus import connection, narration, refusals
 from shared.bus.port import BusError, Message, Receipt
 from shared.bus.progress import Progress
+from shared.bus.topic_ids import topic_ids
 from shared.bus.tuned_faust import App
 from shared.runtime import selfmetrics
 from shared.runtime.retry import backoff
@@ -81,6 +82,8 @@ def stream_app(settings: Settings, name: str, *, session_timeout: float = 10.0) 
     )
     app.kafka = kafka
     app.reads = set()
+    app.topic_ids = {}
+    app.made_anew = set()
     app.progress = Progress(STALLED_AFTER)
     app.hurry = asyncio.Event()
     return app
@@ -273,9 +276,11 @@ class StreamService:
             async with asyncio.timeout(LOOK_EVERY):
                 reached = self._reached()  # before the answer, which may be older than what is read meanwhile
                 ends = await consumer.highwaters(*consumer.assignment())
-                await self._follow_topics_made_anew(ends, reached)
-                self._measured(ends)
-                progress.committed(await self._committed(), now)
+                if anew := await self._made_anew(ends, reached):
+                    self._begin_again(anew)
+                else:
+                    self._measured(ends)
+                    progress.committed(await self._committed(), now)
         except Exception as error:
             log.debug("the ends of the partitions are not known", extra={"reason": repr(error)})
         self._tell()
@@ -306,22 +311,31 @@ class StreamService:
             for tp in consumer.assignment()
         }
 
-    async def _follow_topics_made_anew(self, ends: Mapping[Any, int | None], reached: Mapping[Any, int]) -> None:
-        """A partition that ends before what was read of it is another one: its topic was deleted and created again.
-        The client begins it at its first message, but Faust passes over everything below the offset it had reached.
+    async def _made_anew(self, ends: Mapping[Any, int | None], reached: Mapping[Any, int]) -> set[str]:
+        """Topics that were deleted and created again: they have another id than at the last look, or, from a broker
+        that tells no ids, a partition that ends before what was read of it.
         """
-        consumer, progress = self._app.consumer, self._app.progress
-        for tp, end in ends.items():
-            if end is None or end >= reached.get(tp, 0):
-                continue
+        app = self._app
+        topics = {tp.topic for tp in ends}
+        ids = await topic_ids(app.consumer._thread._ensure_consumer()._client, topics)
+        others = {topic for topic, number in ids.items() if app.topic_ids.get(topic, number) != number}
+        known = app.topic_ids | ids
+        # Of a topic that is not ours any more the broker has forgotten what was committed, if it was deleted.
+        app.topic_ids = {topic: known[topic] for topic in topics & known.keys()}
+        return others | {tp.topic for tp, end in ends.items() if end is not None and end < reached.get(tp, 0)}
+
+    def _begin_again(self, topics: set[str]) -> None:
+        """By joining the group again: nothing of what is under way is then taken for a part of the new topic."""
+        app = self._app
+        for topic in topics:
             log.warning(
-                "the topic was made anew, reading it from its beginning",
-                extra={"group": self._app.conf.id, "topic": tp.topic, "partition": tp.partition},
+                "the topic was made anew, reading it from its beginning", extra={"group": app.conf.id, "topic": topic}
             )
-            progress.forgotten((tp.topic, tp.partition))
-            for told in (consumer._committed_offset, consumer._acked, consumer._acked_index, consumer._gap):
-                told.pop(tp, None)
-            await consumer.seek(tp, 0)
+        for tp in app.consumer.assignment():
+            if tp.topic in topics:
+                app.progress.forgotten((tp.topic, tp.partition))
+        app.made_anew |= topics
+        app.consumer._thread._ensure_consumer()._coordinator.request_rejoin()
 
     def _tell(self) -> None:
         """Our own numbers: lag and age, by group and topic."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from typing import Any
 
 import faust
+from aiokafka import errors
 from aiokafka.consumer.fetcher import OffsetResetStrategy
 from faust.app.base import BootStrategy
 from faust.tables import TableManager
@@ -83,14 +85,22 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def seek_to_committed(self) -> Any:
         """Where nothing was committed yet, aiokafka stays where it is: behind all that was read of the partition and
-        thrown away in the midst of a rebalance.
+        thrown away in the midst of a rebalance. Of a topic made anew what is committed is of the old one.
         """
         offsets = await super().seek_to_committed()
-        consumer = self._consumer
+        consumer, app = self._consumer, self.consumer.app
+        if stale := {tp: 0 for tp in offsets if tp.topic in app.made_anew}:
+            offsets.update(stale)
+        with suppress(errors.KafkaError):  # where the group rebalances again already, in that rebalance
+            if stale:
+                await consumer.commit(stale)
+            app.made_anew.clear()
         if anew := {tp for tp, offset in offsets.items() if not offset} & consumer.assignment():
             # Not waited for: the fetcher asks the broker where the beginning is, for as long as that takes.
             asked = consumer._fetcher.request_offset_reset(anew, OffsetResetStrategy.EARLIEST)
             asked.add_done_callback(lambda future: future.cancelled() or future.exception())
+            for tp in anew:
+                app.topic_ids.pop(tp.topic, None)  # whichever it is, all of it is read
         return offsets
 
 
@@ -146,12 +156,16 @@ class _Transport(driver.Transport):  # type: ignore[misc]
 class App(faust.App):  # type: ignore[misc]
     """``fetch_wait_ms``: a broker with nothing new answers a fetch after so long, real Kafka as soon as there is
     something. One inside this process does not; it is asked when its bell was rung. ``reads``: names of topics.
+    ``topic_ids``: what was behind the names at the last look; ``made_anew``: those to be read from their beginning at
+    the next rebalance.
     """
 
     BootStrategy = _Boot
     fetch_wait_ms = 500
     kafka: KafkaSettings
     reads: set[str]
+    topic_ids: dict[str, bytes]
+    made_anew: set[str]
     progress: Progress
     hurry: asyncio.Event
     _rebalancing_sensor_state: dict[Any, Any] | None

@@ -381,9 +381,15 @@ async def test_commits_that_move_keep_it_going(bus: TestBus, monkeypatch: pytest
         watching.cancel()
 
 
+@pytest.mark.parametrize("tells_ids", [True, False])
 async def test_a_topic_deleted_and_made_anew_is_read_from_its_beginning(
-    bus: TestBus, monkeypatch: pytest.MonkeyPatch
+    bus: TestBus, monkeypatch: pytest.MonkeyPatch, tells_ids: bool
 ) -> None:
+    async def none(*_: object) -> dict[str, bytes]:
+        return {}
+
+    if not tells_ids:  # as a broker older than 3.1
+        monkeypatch.setattr(stream, "topic_ids", none)
     monkeypatch.setattr(stream, "LOOK_EVERY", 0.2)
     monkeypatch.setattr(stream, "METADATA_SECONDS", 1.0)
     topic, notebook = await bus.topic(partitions=1), Notebook()
@@ -404,6 +410,43 @@ async def test_a_topic_deleted_and_made_anew_is_read_from_its_beginning(
         assert not watching.done()
         watching.cancel()
     assert len(notebook.seen) == 25, "and each message once"
+
+
+async def test_a_topic_made_anew_that_has_outgrown_the_old_one_by_the_next_look_is_read_from_its_beginning(
+    bus: TestBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "METADATA_SECONDS", 600.0)
+    topic, notebook, new = await bus.topic(partitions=1), Notebook(), [f"new {n:02}" for n in range(20)]
+    async with processing(bus, bus.name(), [topic], notebook) as service:
+        await publish(bus.settings, topic, *(f"old {n}" for n in range(5)))
+
+        async def committed() -> int:
+            return (await service._committed())[topic.name, 0]
+
+        async def all_old() -> bool:
+            return await committed() == 5
+
+        await eventually(all_old)
+        await service._look()
+        # Nobody asks for messages meanwhile, so that nobody sees the topic missing or short.
+        client = service._app.consumer._thread._ensure_consumer()
+        client.pause(*client.assignment())
+        await eventually(lambda: not client._fetcher._pending_tasks)
+        await bus.delete(topic)
+        await bus.made_anew(topic, partitions=1)
+        await publish(bus.settings, topic, *new)
+        client.resume(*client.assignment())
+        await eventually(lambda: new[-1] in notebook.values, that="it goes on where it was in the old one")
+        assert new[0] not in notebook.values
+        await service._look()
+        await eventually(lambda: set(new) <= set(notebook.values), within=60)
+
+        async def all_new() -> bool:
+            return await committed() == 20
+
+        await eventually(all_new)
+        await service._look()
+        assert service.lag() == 0 and not service._app.made_anew
 
 
 async def test_messages_that_come_while_the_ends_are_asked_for_make_no_new_topic(
