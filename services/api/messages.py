@@ -93,7 +93,10 @@ END_OR_DURATION = Text(
 )
 LATER_THAN_START = Text("晚于 starts_at 和现在的时间", "later than starts_at and than now")
 WITHIN_A_YEAR = Text("366 天之内的时间", "within 366 days from now")
-MATCHER = Text('如 severity="critical" 或 host=~"web-.*"', 'a matcher such as severity="critical" or host=~"web-.*"')
+MATCHER = Text(
+    '如 severity="critical" 或 host=~"web-.*", 其中的正则表达式为 RE2 语法',
+    'a matcher such as severity="critical" or host=~"web-.*", with a regular expression that RE2 takes',
+)
 UNKNOWN_RECEIVER = Text("接收者不存在: {name}", "There is no receiver {name}")
 RECEIVER_OF_A_FILE = Text(
     "接收者 {name} 来自告警服务的配置, 只能在那里修改",
@@ -131,7 +134,7 @@ NO_ALERTS_FROM_OUTSIDE = Text(
     "不接受外部告警: 告警由规则产生",
     "Lapwing takes no alerts from outside: its own rules make them. Send these to an Alertmanager",
 )
-PATTERN = Text("不会耗时过长的正则表达式", "a regular expression that does not take long")
+PATTERN = Text("正则表达式(RE2 语法)", "a regular expression that RE2 takes")
 
 BAD_PARAMETER = Text("参数 {name} 必须是 {allowed}", "Parameter {name} must be {allowed}")
 REPEATED_PARAMETER = Text("参数 {name} 只能出现一次", "Parameter {name} must be given once only")

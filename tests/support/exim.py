@@ -112,7 +112,7 @@ def exim(authority: Authority) -> Iterator[Exim]:
 
 
 def _start(run: Path, packages: Path, authority: Authority) -> tuple[subprocess.Popen[bytes], Exim]:
-    starttls, tls = _free_ports()
+    starttls, tls = free_ports()
     # Exim insists on a user of its own, whom this machine need not have, and who may not be root.
     uid = os.getuid() or 65_534
     shutil.copytree(packages, run / "root", symlinks=True)  # a cache in root's home is not for him
@@ -158,7 +158,7 @@ def _until_it_listens(it: Exim, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError(f"Exim does not listen; it said:\n{(it.directory / 'said').read_text()[-2000:]}")
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
     with socket.socket() as one, socket.socket() as two:
         one.bind(("127.0.0.1", 0))
         two.bind(("127.0.0.1", 0))

@@ -40,14 +40,15 @@ class Sandbox:
     def __init__(self, *, render_s: float = RENDER_S) -> None:
         self._render_s = render_s
         self._process: Process | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
 
     async def render(self, source: str, context: Mapping[str, Any]) -> str:
         """``context`` is JSON. Raises ``TemplateFault``."""
         line = json.dumps({"source": source, "context": context}).encode() + b"\n"
         async with self._one:
+            process = await self._started()
             try:
-                process = await self._started()
                 async with asyncio.timeout(self._render_s):
                     answer = json.loads(await _ask(process, line))
             except TimeoutError:
@@ -64,27 +65,52 @@ class Sandbox:
         return str(answer["text"])
 
     async def close(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+            self._starting = None
         process, self._process = self._process, None
         if process is not None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await _kill(process)
 
     async def _started(self) -> Process:
+        """A start that nobody can wait for any more goes on: on a busy machine the next attempt finds it done."""
         if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", str(WORKER)),
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=DEVNULL,
-                env={},
-                limit=_LONGEST_LINE,
-            )
-            assert self._process.stdout
-            async with asyncio.timeout(START_S):
-                if await self._process.stdout.readline() != b"ready\n":
-                    raise OSError("it did not start")
+            self._starting = self._starting or asyncio.create_task(self._start())
+            try:
+                await asyncio.shield(self._starting)
+            except (OSError, ValueError) as error:
+                raise TemplateFault(f"its process did not start: {type(error).__name__}") from None
+            finally:
+                if self._starting.done():
+                    self._starting = None
+        assert self._process
         return self._process
+
+    async def _start(self) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", str(WORKER)),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env={},
+            limit=_LONGEST_LINE,
+        )
+        try:
+            assert process.stdout
+            async with asyncio.timeout(START_S):
+                if await process.stdout.readline() != b"ready\n":
+                    raise OSError("it did not start")
+        except BaseException:
+            await _kill(process)
+            raise
+        self._process = process
+
+
+async def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
 
 
 async def _ask(process: Process, line: bytes) -> bytes:

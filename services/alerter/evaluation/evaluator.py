@@ -115,8 +115,9 @@ class Evaluator:
             self._ahead.from_now(host)
         if timing is not Timing.LIVE:
             return out
-        if host.name != sample.host or host.labels != sample.labels or not host.samples.spoke:
-            host.name, host.labels, host.samples.spoke = sample.host, sample.labels, True
+        if host.name != sample.host or host.labels != sample.labels or not host.samples.since:
+            host.name, host.labels = sample.host, sample.labels
+            host.samples.since = host.samples.since or sample.ts
             self._roster.present(host.host_id, host.name, host.labels, now_ms)
         # A rule has one metric, so what it begins or ends here is no other's business.
         active = {rule for rule, _ in host.episodes} if host.episodes else _NONE
@@ -206,7 +207,7 @@ class Evaluator:
         if before is not None and before.subject != rule.subject:
             return Reason.RULE_CHANGED
         # A host that was taken up and has not spoken yet is known by what was said of it.
-        known = labels(rule, host, key[1]) if host.samples.spoke or host is self._us.host else host.told[key].labels
+        known = labels(rule, host, key[1]) if host.samples.since or host is self._us.host else host.told[key].labels
         return None if matches(rule.match, known) else Reason.NOT_MEANT
 
     # -- hosts that come from and go to other alerters ------------------------------------------------------------
@@ -273,7 +274,7 @@ class Evaluator:
         host = self._hosts.get(host_id)
         if host is None:
             return []
-        if host.samples.spoke and self.silence.since_heard(host_id, monotonic) * 1000 < self._silent_after_ms:
+        if host.samples.since and self.silence.since_heard(host_id, monotonic) * 1000 < self._silent_after_ms:
             self._roster.present(host_id, host.name, host.labels, now_ms)
             return []
         return list(self._hosts.forget(host_id, now_ms))
@@ -418,12 +419,13 @@ class Evaluator:
                 yield from self._step(host, rule, key, policy(rule), Verdict.BEYOND, newest, missed / 1000, newest)
 
     def _tick_stale(self, host: Host) -> Iterator[Alert]:
-        """The host speaks, but no longer of this."""
+        """The host speaks, and has spoken here for long enough, but no longer of this."""
+        since = host.samples.since
         for key, episode in list(host.episodes.items()):
             rule = self._rules[key[0]]
-            if (rule.metric or rule.forecast) and host.samples.newest:
+            if (rule.metric or rule.forecast) and since:
                 _, pause = host.rhythm.get(BY_NAME[rule.metric_name].section, (0, 0))
-                if host.samples.newest - episode.seen_at > max(STALE_MS, 3 * pause):
+                if host.samples.newest - max(episode.seen_at, since) > max(STALE_MS, 3 * pause):
                     yield self._ended(host, key, end(episode, Reason.NO_DATA, host.samples.newest))
 
     # -- bookkeeping -------------------------------------------------------------------------------------------

@@ -109,7 +109,9 @@ class Stepper:
             return
         # Other states than these are of an older alerter's topic, and were made of what fired.
         state = alert.state if alert.state == "pending" else "firing"
-        episode = Episode(state, alert.started_at, alert.ts, alert.ts, alert.value)
+        # Of an anomaly that goes on nothing need be said for hours: it is as old as our hearing of it.
+        seen_at = max(alert.ts, now_ms) if rule and rule.anomaly and state == "firing" else alert.ts
+        episode = Episode(state, alert.started_at, alert.ts, seen_at, alert.value)
         host.episodes[key] = episode
         host.told[key] = alert
         self.open += 1

@@ -28,13 +28,13 @@ class Timing(Enum):
 class Timeline:
     """Of one host."""
 
-    __slots__ = ("_high", "_low", "_since", "_usual", "newest", "spoke")
+    __slots__ = ("_high", "_low", "_since", "_usual", "newest", "since")
 
     def __init__(self, newest: int = 0) -> None:
         self.newest = newest
         """Time of the newest event that decided something, epoch milliseconds."""
-        self.spoke = False
-        """Whether an event decided something here, and not only where the host was before."""
+        self.since = 0
+        """Time of the first event that decided something here, and not only where the host was before; 0: none did."""
         self._usual = 0
         self._low = self._high = 0
         self._since: float | None = None

@@ -386,3 +386,45 @@ def test_the_language_is_the_settings() -> None:
     now = ManualClock().now_ms()
     said = evaluator.sample(sample("h1", now, disks=[disk("/", 99)]), now, 0.0)
     assert "web1 磁盘即将写满 /:99.0 %(阈值 98.0 %)" in [a.summary for a in said]
+
+
+def test_a_restart_ends_nothing_that_was_said_long_ago_before_its_readings_had_time_to_come() -> None:
+    watch = Watch(CPU_RULE, DISK_RULE)
+    watch.cpu(100, 31)
+    watch.sample(disks=[disk("/", 99)])
+    watch.clock.advance(1200)
+    watch.sample(cpu=Cpu(count=1, percent=100), disks=[disk("/", 99), disk("/srv", 99)])
+    watch.clock.advance(1)
+    watch.sample(disks=[disk("/", 99), disk("/srv", 1)])
+    assert watch.states() == ["pending", "firing", "firing", "firing", "resolved"]
+    newest = {a.alert_id: a for a in watch.alerts}
+    again = Watch(CPU_RULE, DISK_RULE)
+    again.clock = watch.clock
+    again.evaluator.restore(newest.values(), again.clock.now_ms(), again.clock.monotonic())
+    again.tick(5)
+    again.cpu(100, 15)  # the disks come more rarely
+    again.tick()
+    again.sample(disks=[disk("/", 99)])
+    again.tick()
+    assert again.alerts == []
+    again.cpu(100, 250)
+    again.tick()
+    assert again.alerts == []
+    again.cpu(100, 52)
+    again.tick()
+    assert [(a.rule, a.reason) for a in again.alerts] == [("disk_full", "no readings any more")]
+
+
+def test_an_anomaly_that_was_told_hours_before_a_restart_goes_on_and_ends_when_nobody_speaks_of_it() -> None:
+    watch = Watch(ANOMALY_RULE)
+    watch.anomaly("open")
+    (fired,) = watch.alerts
+    watch.clock.advance(7200)
+    again = Watch(ANOMALY_RULE)
+    again.clock = watch.clock
+    again.evaluator.restore([fired], again.clock.now_ms(), again.clock.monotonic())
+    again.tick(10)
+    assert again.alerts == []
+    again.clock.advance(3600)
+    again.tick()
+    assert [a.reason for a in again.alerts] == ["no readings any more"]

@@ -287,6 +287,40 @@ def test_a_successor_goes_on_with_what_one_way_had_not_taken_yet() -> None:
     assert by(desk.wait(2 * MINUTE)) == [("email", "+a")]
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_fails_every_way_has_told_what_fires_in_the_end_and_once(seed: int) -> None:
+    rng = random.Random(seed)
+    desk = two_ways()
+    knows: dict[str, list[str]] = {"email": [], "webhook": []}
+    outcomes: list[DeliveryOutcome] = ["delivered", "gave_up", "temporary_failure"]
+
+    def answer(n: Notification) -> None:
+        for channel in [n.channel] if n.channel else knows:
+            outcome = rng.choice(outcomes)
+            desk.hear(desk.delivery(n, outcome, channel))
+            if outcome == "delivered":
+                knows[channel] += [a.alert_id for a in n.firing]
+
+    desk.answer = answer
+    fires = {}
+    for number in range(25):
+        if not fires or rng.random() < 0.5:
+            fires[f"a{number}"] = desk.fire(f"a{number}", host_id=f"h{number}", rule=rng.choice(["x", "y"]))
+        elif rng.random() < 0.5:
+            desk.end(fires.pop(rng.choice(sorted(fires))))
+        if rng.random() < 0.1:
+            desk.succeed()
+        desk.wait(rng.choice([SECOND, MINUTE, 20 * MINUTE]))
+    outcomes[:] = ["delivered"]
+    desk.wait(40 * MINUTE)
+    assert {channel: set(fires) - set(told) for channel, told in knows.items()} == {channel: set() for channel in knows}
+    for told in knows.values():
+        told.clear()
+    desk.wait(40 * MINUTE)
+    for told in knows.values():
+        assert len(told) == len(set(told)), "only a repeat that is due"
+
+
 def test_a_successor_tries_again_what_one_channel_refused_and_the_other_has_not_answered() -> None:
     desk = two_ways()
     desk.fire("a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -78,3 +79,22 @@ def test_one_that_is_none_is_refused_beforehand(source: str) -> None:
 
 def test_one_that_would_fail_later_is_not_carried_out() -> None:
     check("{{ 9 ** (9 ** 9) }}")
+
+
+async def test_a_start_for_which_nobody_had_the_time_to_wait_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine every attempt would begin one, and none would ever render."""
+    begun: list[object] = []
+    exec_ = asyncio.create_subprocess_exec
+
+    async def counted(*words: str, **more: Any) -> asyncio.subprocess.Process:
+        begun.append(words)
+        return await exec_(*words, **more)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", counted)
+    sandbox = Sandbox()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.001):
+            await sandbox.render("too early", {})
+    assert await sandbox.render("in time", {}) == "in time"
+    assert len(begun) == 1
+    await sandbox.close()
