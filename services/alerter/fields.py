@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from shared.alerting.expressions import problem
+from shared.alerting.matching import parts
 from shared.schemas.control import Matcher
 
 UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -31,13 +32,10 @@ def duration(value: Any) -> Any:
 
 def matcher(value: Any) -> Any:
     """Alertmanager's way to write a matcher: ``env="prod"``, ``mountpoint!~"/snap/.*"``."""
-    found = re.fullmatch(r'\s*([a-zA-Z_][\w.]*)\s*(=~|!~|!=|=)\s*"?(.*?)"?\s*', str(value))
-    if not isinstance(value, str) or not found:
-        raise ValueError('must be written `name="value"`, with one of = != =~ !~ in the middle')
-    name, operator, text = found.groups()
-    if "~" in operator and (why := problem(text)):
-        raise ValueError(f"`{text}` {why}")
-    return Matcher(name=name, value=text, is_regex="~" in operator, is_equal=operator[0] == "=")
+    read = Matcher(**parts(str(value)))
+    if read.is_regex and (why := problem(read.value)):
+        raise ValueError(f"`{read.value}` {why}")
+    return read
 
 
 Duration = Annotated[int, BeforeValidator(duration), Field(ge=0, le=30 * 86_400_000)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -11,13 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from services.api.messages import MATCHER
 from services.api.parameters import Parameter
 from shared.alerting.expressions import problem
-from shared.alerting.matching import matches
+from shared.alerting.matching import NAME, matches, parts
 from shared.schemas.control import Matcher
 
 MOST = 50
-_NAME = r"[a-zA-Z_:][a-zA-Z0-9_:.\-]{0,255}"
-_WRITTEN = re.compile(rf'\s*({_NAME})\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|[^"\s]*)\s*', re.ASCII | re.DOTALL)
-_ESCAPES = {"n": "\n"}
 
 
 class MatcherBody(BaseModel):
@@ -25,7 +21,7 @@ class MatcherBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Annotated[str, Field(pattern=f"^{_NAME}$")]
+    name: Annotated[str, Field(pattern=f"^{NAME}$")]
     value: Annotated[str, Field(max_length=1024)]
     is_regex: bool = False
     is_equal: bool = True
@@ -42,17 +38,6 @@ class MatcherBody(BaseModel):
 
 def _in_parts(value: Any) -> Any:
     return parts(value) if isinstance(value, str) else value
-
-
-def parts(text: str) -> dict[str, Any]:
-    """Raises ``ValueError`` on what is not a matcher."""
-    found = _WRITTEN.fullmatch(text) if len(text) <= 2048 else None
-    if found is None:
-        raise ValueError('must be written name="value", with one of = != =~ !~ in the middle')
-    name, operator, value = found.groups()
-    if value.startswith('"'):
-        value = re.sub(r"\\(.)", lambda e: _ESCAPES.get(e[1], e[1] if e[1] in '"\\' else e[0]), value[1:-1], flags=re.S)
-    return {"name": name, "value": value, "is_regex": "~" in operator, "is_equal": operator[0] == "="}
 
 
 Matchers = Annotated[list[Annotated[MatcherBody, BeforeValidator(_in_parts)]], Field(min_length=1, max_length=MOST)]

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.api import matchers, silences
-from services.api.matchers import parts
-from shared.alerting.matching import written
+from shared.alerting.matching import parts, written
 from shared.runtime.settings import Settings
 from shared.schemas.control import Matcher
 from tests.support.api import Api, running_api

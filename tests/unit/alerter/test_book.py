@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.alerter.fields import matcher
 from services.alerter.rules.book import Book, bind
 from services.alerter.rules.entries import entries
 from services.alerter.rules.files import SHIPPED, RuleSource, load_book
@@ -266,6 +267,13 @@ def test_every_shipped_rule_has_words() -> None:
 )
 def test_matchers_are_written_as_alertmanager_does(regex: bool, equal: bool, text: str) -> None:
     assert written(Matcher(name="a", value='b"c', is_regex=regex, is_equal=equal)) == text
+
+
+@pytest.mark.parametrize("value", ['/var/"x"', r"web\d+", "a\\b", "two words", "line\nend", ""])
+@pytest.mark.parametrize("regex", [False, True])
+def test_a_rule_reads_a_matcher_as_it_is_shown(value: str, regex: bool) -> None:
+    meant = Matcher(name="a", value=value, is_regex=regex)
+    assert matcher(written(meant)) == meant
 
 
 # -- in the manual -------------------------------------------------------------------------------------------------
