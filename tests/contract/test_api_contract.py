@@ -16,9 +16,9 @@ from shared.schemas.topics import ALERTS, ANOMALIES
 from shared.store.clickhouse import open_store
 from tests.support.api import Api, running_api, type_of
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["fresh_store"]
 
 HOST = host_sample()["host_id"]
 EIGHT = ("system", "cpu", "memory", "disks", "network", "processes", "gpu", "monitor")

@@ -10,10 +10,10 @@ from shared.schemas.codec import encode, pack
 from shared.schemas.control import Control, Matcher, Silence, Trial, Watched, key_of
 from shared.store.clickhouse import open_store
 from shared.store.port import Store, StoreError
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 from tests.unit.alerter.support import alert
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["fresh_store"]
 
 T0 = 1_800_000_000_000
 
