@@ -82,25 +82,45 @@ _REFUSALS = {
 
 def create_app(deps: Deps) -> Door:
     """An ASGI application. Makes no connection; what it needs is in ``deps``."""
-    app = FastAPI(
-        title="Lapwing",
-        version=VERSION,
-        description=_DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
-    )
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     for route in ROUTES:
-        _add(app, route, deps)
+        app.add_api_route(route.path, _endpoint(route, deps), methods=[route.method], response_model=None)
     app.add_exception_handler(HTTPException, _refused(app))
-    app.add_api_route("/openapi.json", _openapi(app), methods=["GET"], include_in_schema=False)
+    app.add_api_route("/openapi.json", _openapi, methods=["GET"])
     return Door(app, deps, {r.path: r for r in ROUTES if r.fast})
 
 
-def _add(app: FastAPI, route: Route, deps: Deps) -> None:
+def _endpoint(route: Route, deps: Deps) -> Any:
     async def endpoint(request: Request) -> Response:
         return await answered(route, request.scope, request.receive, deps)
+
+    return endpoint
+
+
+async def _openapi() -> Response:
+    # Made at the first request, which takes more than a third of a second: not on the loop.
+    return Response(await asyncio.to_thread(_documentation), media_type=JSON)
+
+
+@cache
+def _documentation() -> bytes:
+    """By an application of its own, because one that also answers would be long in the making at every start."""
+    app = FastAPI(title="Lapwing", version=VERSION, description=_DESCRIPTION)
+    for route in ROUTES:
+        if route.tag != "pages":
+            _document(app, route)
+    schema = app.openapi()
+    components = schema.setdefault("components", {})
+    for route in ROUTES:
+        if route.body:
+            parts = route.body.model_json_schema(ref_template=_REF).get("$defs", {})
+            components.setdefault("schemas", {}).update(parts)
+    components.setdefault("securitySchemes", {})["bearer"] = {"type": "http", "scheme": "bearer"}
+    return encoded(schema)
+
+
+def _document(app: FastAPI, route: Route) -> None:
+    async def endpoint() -> None: ...
 
     endpoint.__name__ = f"{route.method.lower()}{route.path.replace('/', '_').rstrip('_')}"
     app.add_api_route(
@@ -114,7 +134,6 @@ def _add(app: FastAPI, route: Route, deps: Deps) -> None:
         response_class=Response,
         responses=_answers(route),
         openapi_extra=_extra(route),
-        include_in_schema=route.tag != "pages",
     )
 
 
@@ -185,25 +204,6 @@ def _extra(route: Route) -> dict[str, Any]:
         extra["security"] = [{"bearer": []}]
         extra["x-permission"] = route.needs
     return extra
-
-
-def _openapi(app: FastAPI) -> Any:
-    @cache
-    def content() -> bytes:
-        schema = app.openapi()
-        components = schema.setdefault("components", {})
-        for route in ROUTES:
-            if route.body:
-                parts = route.body.model_json_schema(ref_template=_REF).get("$defs", {})
-                components.setdefault("schemas", {}).update(parts)
-        components.setdefault("securitySchemes", {})["bearer"] = {"type": "http", "scheme": "bearer"}
-        return encoded(schema)
-
-    async def openapi() -> Response:
-        # Made at the first request, which takes a third of a second: not on the loop.
-        return Response(await asyncio.to_thread(content), media_type=JSON)
-
-    return openapi
 
 
 def _refused(app: FastAPI) -> Any:

@@ -18,9 +18,9 @@ from services.api.route import Route
 from shared.runtime.settings import Settings
 from tests.support.api import PASSWORD, Api, MemoryStore, running_api
 from tests.support.samples import host_sample
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["fresh_store"]
 
 API_ROUTES = [r for r in app.ROUTES if r.path.startswith("/api/") and "stream" not in r.path]
 FORGERIES = [

@@ -24,10 +24,10 @@ from tests.support.alerting import alert, attention, put, setup
 from tests.support.alertmanager import AMTOOL, alertmanager_at_hand
 from tests.support.api import PASSWORD, Api, running_api
 from tests.support.samples import T0
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 from tests.support.wire import Wire
 
-__all__ = ["alertmanager_at_hand", "empty_store", "fresh_store"]
+__all__ = ["alertmanager_at_hand", "fresh_store"]
 
 HOUR = 3_600_000
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

@@ -15,10 +15,10 @@ from shared.store.port import Store
 from tests.support.alerting import alert, attention, delivery, matcher, put
 from tests.support.api import Api, running_api, type_of
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store, writer
+from tests.support.store import fresh_store, writer
 from tests.support.wire import Wire, wire
 
-__all__ = ["empty_store", "fresh_store", "wire", "writer"]
+__all__ = ["fresh_store", "wire", "writer"]
 
 HOUR = 3_600_000
 PATH = "/api/system/alerts/"

@@ -14,10 +14,10 @@ from shared.runtime.times import iso
 from shared.store.port import Store
 from tests.support.api import Api, running_api
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store, writer
+from tests.support.store import fresh_store, writer
 from tests.support.wire import Wire, wire
 
-__all__ = ["empty_store", "fresh_store", "wire", "writer"]
+__all__ = ["fresh_store", "wire", "writer"]
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE

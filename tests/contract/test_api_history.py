@@ -13,9 +13,9 @@ from shared.runtime.settings import Settings
 from shared.store.port import Store
 from tests.support.api import Api, running_api
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store, writer
+from tests.support.store import fresh_store, writer
 
-__all__ = ["empty_store", "fresh_store", "writer"]
+__all__ = ["fresh_store", "writer"]
 
 COLUMNS = [
     "metric",

@@ -19,9 +19,9 @@ from shared.store.clickhouse import open_store
 from shared.store.port import StoreError
 from tests.support.api import Api, MemoryStore, running_api
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["fresh_store"]
 
 NASTY = [
     "",

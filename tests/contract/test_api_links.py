@@ -20,10 +20,10 @@ from shared.store.port import Store
 from tests.support.alerting import alert, put
 from tests.support.api import Api, running_api
 from tests.support.samples import T0
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 from tests.support.wire import Wire, wire
 
-__all__ = ["empty_store", "fresh_store", "wire"]
+__all__ = ["fresh_store", "wire"]
 
 HOUR = 3_600_000
 EVIL = '"><script>alert(1)</script>\r\n{x}'

@@ -20,10 +20,10 @@ from shared.store.clickhouse import open_store
 from tests.support.alerting import alert, attention, delivery, matcher, put, setup
 from tests.support.api import Api, MemoryStore, running_api, type_of
 from tests.support.samples import host_sample
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 from tests.support.wire import Wire, wire
 
-__all__ = ["empty_store", "fresh_store", "wire"]
+__all__ = ["fresh_store", "wire"]
 
 PATH = "/api/system/receivers/"
 HOOK: dict[str, Any] = {"name": "night shift", "channel": "webhook", "target": "https://hooks.example.org/T0/B0/x"}

@@ -16,7 +16,7 @@ from tests.support.chaos import account
 from tests.support.chaos.deeds import KILL, Deed
 from tests.support.chaos.recovery import Recovery
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store  # noqa: F401
+from tests.support.store import fresh_store  # noqa: F401
 
 HOST = "chaos-000"
 

@@ -17,7 +17,7 @@ from shared.schemas.log import LogEvent
 from shared.store.clickhouse import open_store
 from shared.store.port import Store, StoreError
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store  # noqa: F401
+from tests.support.store import fresh_store  # noqa: F401
 from tests.unit.alerter.support import alert
 
 HOST = "4f1d2c3b5a69788796a5b4c3d2e1f001"

@@ -22,10 +22,10 @@ from shared.runtime.settings import KafkaSettings, Settings
 from shared.schemas.topics import ALL_TOPICS, CONTROL, LOGS, METRICS, Topic
 from shared.store.clickhouse import open_store
 from tests.support.secured_kafka import SecuredKafka
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 from tests.support.waiting import eventually
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["fresh_store"]
 
 pytestmark = pytest.mark.timeout(180)
 

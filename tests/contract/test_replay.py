@@ -24,9 +24,9 @@ from shared.schemas.sample import HostSample
 from shared.store.clickhouse import open_store
 from shared.store.port import Store
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["fresh_store"]
 
 
 HOUR = 3_600_000

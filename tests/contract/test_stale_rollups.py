@@ -10,7 +10,7 @@ from shared.runtime.clock import ManualClock
 from shared.runtime.settings import Settings
 from shared.store.clickhouse import open_store
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store  # noqa: F401
+from tests.support.store import fresh_store  # noqa: F401
 
 
 async def test_an_insert_that_began_before_a_computation_and_ended_after_it_is_found(

@@ -18,9 +18,9 @@ from shared.store.clickhouse import open_store
 from shared.store.port import Store
 from shared.store.tables import COLUMNS
 from tests.support.samples import T0
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["fresh_store"]
 
 NOON = T0 // 86_400_000 * 86_400_000 + 43_200_000
 TABLES = sorted({c.table for c in COLUMNS.values()})

@@ -14,7 +14,7 @@ from shared.runtime.settings import Settings
 from shared.schemas.codec import encode
 from shared.store.clickhouse import open_store
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store  # noqa: F401
+from tests.support.store import fresh_store  # noqa: F401
 
 DAY = 86_400_000
 

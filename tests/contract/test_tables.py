@@ -17,7 +17,7 @@ from shared.store.migrate import RETENTION
 from shared.store.port import Store
 from shared.store.tables import COLUMNS, Column
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store  # noqa: F401
+from tests.support.store import fresh_store  # noqa: F401
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ from shared.store.port import Store
 from tests.support.api import Api, running_api
 from tests.support.models import card, forest_arrays, svm_arrays
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["fresh_store"]
 
 MINUTE, HOUR = 60_000, 3_600_000
 ALL = Span(T0, T0 + 8 * HOUR, [])

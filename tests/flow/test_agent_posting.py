@@ -22,11 +22,11 @@ from shared.runtime.settings import Settings
 from shared.store.clickhouse import open_store
 from shared.store.port import Store
 from tests.support.broker import embedded_broker, settings_for
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 from tests.support.tls import authority, tls_front
 from tests.support.waiting import eventually
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["fresh_store"]
 
 ROOT = Path(__file__).parents[2]
 HOST = "an-agent-behind-http"

@@ -34,10 +34,10 @@ from tests.support.alerting import delivery, setup
 from tests.support.api import PASSWORD
 from tests.support.broker import embedded_broker
 from tests.support.samples import host_sample
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 from tests.support.waiting import eventually
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["fresh_store"]
 
 pytestmark = pytest.mark.timeout(300)
 

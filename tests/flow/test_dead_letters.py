@@ -29,10 +29,10 @@ from tests.flow.test_ingest_road import (
 )
 from tests.support.api import Api, running_api
 from tests.support.samples import T0
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 from tests.support.waiting import eventually
 
-__all__ = ["clock", "empty_store", "fresh_store", "settings", "store"]
+__all__ = ["clock", "fresh_store", "settings", "store"]
 
 PATH = "/api/system/dead_letters/"
 

@@ -23,7 +23,7 @@ from shared.store.clickhouse import open_store
 from shared.store.port import Store, StoreError
 from tests.support.broker import embedded_broker, settings_for
 from tests.support.samples import T0, host_sample
-from tests.support.store import empty_store, fresh_store  # noqa: F401
+from tests.support.store import fresh_store  # noqa: F401
 from tests.support.waiting import eventually
 
 HOST = host_sample()["host_id"]

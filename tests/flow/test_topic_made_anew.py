@@ -15,9 +15,9 @@ from shared.store.port import Store
 from tests.flow.test_ingest_road import clock, ingesting, line, send, store, until_stored
 from tests.support.broker import TestBus, settings_for
 from tests.support.local_kafka import kafka_at_hand, local_kafka
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 
-__all__ = ["clock", "empty_store", "fresh_store", "kafka_at_hand", "local_kafka", "store"]
+__all__ = ["clock", "fresh_store", "kafka_at_hand", "local_kafka", "store"]
 pytestmark = pytest.mark.timeout(180)
 
 

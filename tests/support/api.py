@@ -19,6 +19,8 @@ from services.api import deps as wiring
 from services.api import shapes
 from services.api.app import create_app
 from services.api.auth.passwords import Passwords
+from services.api.auth.records import User
+from services.api.auth.vault import Vault
 from services.api.door import Door
 from services.api.feed import Feed
 from shared.bus.port import Message
@@ -188,8 +190,7 @@ async def running_api(
     try:
         await deps.accounts.open()
         if not deps.accounts.users():
-            for role in ROLES:
-                await deps.accounts.add_user(role, PASSWORD, role)
+            await _add_users(deps)
         for role in ROLES:
             api.tokens[role] = (await deps.accounts.login(role, PASSWORD)).token
         yield api
@@ -198,6 +199,14 @@ async def running_api(
         deps.passwords.close()
         await api.http.aclose()
         await deps.queries.close()
+
+
+async def _add_users(deps: wiring.Deps) -> None:
+    """Straight into the store, which is twice as quick as one after the other as an admin would."""
+    vault, digest, now = Vault(deps.queries), await deps.passwords.hashed(PASSWORD), deps.clock.now_ms()
+    for role in ROLES:
+        await vault.keep_user(User(role, digest, role, False, now, now, now))
+    await deps.accounts.follow()
 
 
 def type_of(data: Any, shape: Any) -> None:

@@ -104,7 +104,7 @@ class Hosts:
 
     def _may_go(self, host_id: str, now: float) -> bool:
         host = self._here[host_id]
-        unknown = not host.samples.spoke and not host.episodes
+        unknown = not host.samples.since and not host.episodes
         return unknown or self._silence.since_heard(host_id, now) >= SPEAKS_S
 
     def _turn_away(self, now: float) -> None:

@@ -13,10 +13,10 @@ from shared.schemas.control import Control, Matcher, Silence, Trial, Watched, ke
 from shared.store.clickhouse import open_store
 from shared.store.port import Store, StoreError
 from tests.support.samples import host_sample
-from tests.support.store import empty_store, fresh_store
+from tests.support.store import fresh_store
 from tests.unit.alerter.support import alert
 
-__all__ = ["empty_store", "fresh_store"]
+__all__ = ["fresh_store"]
 
 T0 = 1_800_000_000_000
 
