@@ -209,6 +209,10 @@ async def _serve(config: Settings, names: Sequence[str]) -> int:
     allow_enough()
     # What importing and the command line left behind goes before what is loaded next needs its place.
     gc.collect()
+    if names == ["agent"] and config.agent.url is None:
+        from shared.bus import lean_aiokafka
+
+        lean_aiokafka.load()
     product = compose.build(config, names)
 
     def started() -> None:

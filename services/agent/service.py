@@ -54,9 +54,9 @@ def _publisher(settings: Settings, clock: Clock) -> Publisher:
         from services.agent import posting
 
         return posting.publisher(settings.agent, clock=clock)
-    from shared.bus import kafka  # a Kafka client is not small; tests, `--help` and who posts do without
+    from shared.bus import publishing  # a Kafka client is not small; tests, `--help` and who posts do without
 
-    return kafka.publisher(settings.kafka, "lapwing-agent")
+    return publishing.KafkaPublisher(settings.kafka, "lapwing-agent")
 
 
 class AgentService:

@@ -15,7 +15,7 @@ __all__ = ["MAX_MESSAGE_BYTES", "UNKNOWN_LAG", "admin", "publisher", "span", "ta
 
 
 def publisher(settings: KafkaSettings, client_id: str, *, timeout: float = 10.0) -> Publisher:
-    """``timeout``: most seconds a ``publish`` takes. Raises ``BusError`` (permanent) on settings that cannot work."""
+    """See ``KafkaPublisher``."""
     return KafkaPublisher(settings, client_id, timeout)
 
 

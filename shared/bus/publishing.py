@@ -26,7 +26,11 @@ _NEVER = (
 
 
 class KafkaPublisher:
-    def __init__(self, settings: KafkaSettings, client_id: str, timeout: float) -> None:
+    def __init__(self, settings: KafkaSettings, client_id: str, timeout: float = 10.0) -> None:
+        """``timeout``: most seconds a ``publish`` takes.
+
+        Raises ``BusError`` (permanent) on settings that cannot work.
+        """
         self._settings = settings
         self._timeout = timeout
         self._arguments = connection.arguments(settings, client_id)

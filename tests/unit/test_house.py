@@ -163,7 +163,7 @@ SMALL = {"aiokafka.admin", "importlib.metadata", "importlib.resources", "email",
     ("what", "modules", "forbidden"),
     [
         ("the command line", "services.commands", HEAVY | SMALL | {"aiokafka"}),
-        ("an agent that publishes", "services.commands, services.agent.plan, shared.bus.kafka", HEAVY | SMALL),
+        ("an agent", "services.commands, services.agent.plan, services.agent.service", HEAVY | SMALL | {"aiokafka"}),
     ],
 )
 def test_who_is_to_be_small_loads_nothing_heavy(what: str, modules: str, forbidden: set[str]) -> None:
