@@ -193,7 +193,7 @@ async def test_what_was_not_delivered_before_a_crash_is_delivered_after_it(
     for task in alerter._tasks:
         task.cancel()
     await alerter._stream.stop()
-    await alerter._publisher.stop()
+    await alerter._echo.stop()
     await alerter.lanes.close()
 
     hooks.statuses.clear()
