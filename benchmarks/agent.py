@@ -3,8 +3,9 @@
 ``python -m benchmarks.agent [seconds]``. Everybody samples once a second, processes included; ours sends to a broker
 (which runs in this process and is not counted), Glances exports to a file, Netdata keeps to itself. They run at the
 same time, so that whatever else the machine does happens to all of them alike, and each is measured with all its
-children, with about 100 processes on the machine and with about 1000. Before that everybody runs once for a moment: who
-compiles its own source as it starts is larger for it ever after, and an installation has done that.
+children, with about 100 processes on the machine and with about 1000, from when all of them are up. Before that
+everybody runs once for a moment: who compiles its own source as it starts is larger for it ever after, and an
+installation has done that.
 
 Glances is installed by pip into a directory that is thrown away. Netdata is used where it is installed
 (``apt-get install netdata``), and left out otherwise.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -31,9 +33,11 @@ from shared.broker.embedded import EmbeddedBroker
 from shared.schemas.topics import ALL_TOPICS
 
 ROOT = Path(__file__).parents[1]
-WARM_UP = 12.0
+UP_WITHIN = 180.0
+WARM_UP = 12.0  # seconds from when the last of them is up
 FEW, MANY = 100, 1000
-OURS = "Lapwing agent"
+OURS, GLANCES, NETDATA = "Lapwing agent", "Glances --export", "Netdata"
+EXPORT = "glances.csv"
 
 
 class NotHere(Exception):
@@ -51,7 +55,7 @@ def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 60.0
     with TemporaryDirectory(prefix="lapwing-bench-") as directory:
         commands: dict[str, list[str]] = {}
-        for name, command in ((OURS, lapwing), ("Glances --export", glances), ("Netdata", netdata)):
+        for name, command in ((OURS, lapwing), (GLANCES, glances), (NETDATA, netdata)):
             try:
                 commands[name] = command(Path(directory))
             except NotHere as reason:
@@ -87,7 +91,7 @@ def glances(directory: Path) -> list[str]:
     )
     if installed.returncode:
         raise NotHere(f"pip cannot install it: {installed.stderr.strip().splitlines()[-1:]}")
-    options = ["--quiet", "--time", "1", "--export", "csv", "--export-csv-file", str(directory / "glances.csv")]
+    options = ["--quiet", "--time", "1", "--export", "csv", "--export-csv-file", str(directory / EXPORT)]
     return [str(home / "bin" / "glances"), *options]
 
 
@@ -133,16 +137,22 @@ def measured(commands: dict[str, list[str]], directory: Path, seconds: float) ->
         "PYTHONPYCACHEPREFIX": str(directory / "pycache"),
     }
     running: dict[str, subprocess.Popen[bytes]] = {}
+    (directory / EXPORT).unlink(missing_ok=True)
     try:
         for name, arguments in commands.items():
             with log_of(name, directory).open("ab") as log:
                 running[name] = subprocess.Popen(
                     arguments, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
                 )
+        deadline = time.monotonic() + UP_WITHIN
+        while late := [name for name in running if not is_up(name, directory)]:
+            for name, process in running.items():
+                if process.poll() is not None:
+                    raise SystemExit(f"{name} ended by itself:\n{log_of(name, directory).read_text()[-2000:]}")
+            if time.monotonic() > deadline:
+                raise SystemExit(f"{', '.join(late)}: not up within {UP_WITHIN:.0f} s")
+            time.sleep(0.5)
         time.sleep(WARM_UP)
-        for name, process in running.items():
-            if process.poll() is not None:
-                raise SystemExit(f"{name} ended by itself:\n{log_of(name, directory).read_text()[-2000:]}")
         crowd = len(psutil.pids())
         print(f"measuring for {seconds:.0f} s with {crowd} processes", flush=True)
         began, before = time.monotonic(), {name: cpu_seconds(p.pid) for name, p in running.items()}
@@ -160,6 +170,16 @@ def measured(commands: dict[str, list[str]], directory: Path, seconds: float) ->
         for process in running.values():
             end(process)
         broker.close()
+
+
+def is_up(name: str, directory: Path) -> bool:
+    if name == OURS:
+        return (directory / "data" / "run" / "agent.pulse").exists()
+    if name == GLANCES:
+        return (directory / EXPORT).exists()
+    with suppress(OSError), socket.create_connection(("127.0.0.1", 19999), timeout=1):
+        return True
+    return False
 
 
 def log_of(name: str, directory: Path) -> Path:

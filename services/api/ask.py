@@ -67,6 +67,21 @@ class Ask:
             raise unprocessable(_problem(error, model)) from None
 
 
+_TYPES = {
+    "string_type": messages.A_STRING,
+    "float_type": messages.A_NUMBER,
+    "float_parsing": messages.A_NUMBER,
+    "int_type": messages.A_WHOLE_NUMBER,
+    "int_parsing": messages.A_WHOLE_NUMBER,
+    "int_from_float": messages.A_WHOLE_NUMBER,
+    "bool_type": messages.TRUE_OR_FALSE,
+    "bool_parsing": messages.TRUE_OR_FALSE,
+    "list_type": messages.A_LIST,
+    "dict_type": messages.AN_OBJECT,
+    "model_type": messages.AN_OBJECT,
+}
+
+
 def _problem(error: ValidationError, model: type[BaseModel]) -> Text:
     first = error.errors(include_url=False, include_input=False)[0]
     if not first["loc"]:
@@ -78,8 +93,10 @@ def _problem(error: ValidationError, model: type[BaseModel]) -> Text:
     if kind == "missing":
         return messages.MISSING_FIELD.of(name=name)
     if kind == "literal_error":
-        allowed = messages.ONE_OF.of(choices=str(limits["expected"]).replace("'", ""))
+        allowed = messages.ONE_OF.of(choices=str(limits["expected"]).replace("'", "").replace(" or ", ", "))
         return messages.BAD_PARAMETER.of(name=name, allowed=allowed)
     if kind == "string_too_short":
         return messages.BAD_PARAMETER.of(name=name, allowed=messages.LONG_ENOUGH.of(least=limits["min_length"]))
+    if kind in _TYPES:
+        return messages.BAD_PARAMETER.of(name=name, allowed=_TYPES[kind])
     return messages.BAD_FIELD.of(name=name, problem=first["msg"])

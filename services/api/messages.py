@@ -244,6 +244,12 @@ NUMBER = Text("{low} 到 {high} 之间的数字", "a number from {low} to {high}
 ONE_OF = Text("以下之一: {choices}", "one of {choices}")
 SHORT_TEXT = Text("1 到 {most} 个字符的文本", "text of 1 to {most} characters")
 MISSING_FIELD = Text("缺少参数 {name}", "Parameter {name} is missing")
+A_STRING = Text("字符串", "a string")
+A_NUMBER = Text("数字", "a number")
+A_WHOLE_NUMBER = Text("整数", "a whole number")
+TRUE_OR_FALSE = Text("true 或 false", "true or false")
+A_LIST = Text("列表", "a list")
+AN_OBJECT = Text("JSON 对象", "a JSON object")
 LONG_ENOUGH = Text("至少 {least} 个字符的文本", "text of {least} or more characters")
 METRIC = Text(
     "指标目录中的名称 (见 /api/system/metrics/){near}", "a name from the catalogue (/api/system/metrics/){near}"

@@ -293,8 +293,13 @@ async def test_bad_users_are_refused_by_field(api: Api, body: Any) -> None:
         ),
         (
             {"username": "x", "password": PASSWORD, "role": "root"},
-            "参数 role 必须是 以下之一: viewer, operator or admin",
-            "Parameter role must be one of viewer, operator or admin",
+            "参数 role 必须是 以下之一: viewer, operator, admin",
+            "Parameter role must be one of viewer, operator, admin",
+        ),
+        (
+            {"username": 1, "password": PASSWORD},
+            "参数 username 必须是 字符串",
+            "Parameter username must be a string",
         ),
         (
             {"username": "x", "password": PASSWORD, "rôle": 1},

@@ -216,10 +216,6 @@ class LinuxScan:
             os.close(fd)
         self._update(process, line, now)
 
-    def close(self) -> None:
-        for pid in list(self._seen):
-            self._forget(pid)
-
     def _forget(self, pid: str) -> None:
         process = self._seen.pop(pid)
         if process.fd >= 0:

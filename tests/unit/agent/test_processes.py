@@ -144,7 +144,9 @@ def test_descriptors_stay_within_their_budget(proc: Proc) -> None:
     scan = LinuxScan(str(proc.path), budget=3)
     assert len(scan.processes(1.0)) == 8
     assert descriptors() == before + 3 + 1  # and loadavg
-    scan.close()
+    for pid in range(1, 9):
+        proc.remove(pid)
+    assert len(scan.processes(20.0)) == 0
     assert descriptors() == before + 1
 
 
