@@ -27,7 +27,16 @@ NUMBERS = ("expected", "stored", "missing")
 
 
 @pytest.fixture
-async def road(fresh_store: Settings) -> AsyncIterator[Road]:  # noqa: F811
+def ledger_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hours of the ledger are computed and the charts are not, which takes a tenth of the time."""
+    monkeypatch.setattr(
+        "services.ingest.rollups.statements",
+        lambda base, tier: [s for s in statements(base, tier) if s.sql == COMPLETENESS],
+    )
+
+
+@pytest.fixture
+async def road(fresh_store: Settings, ledger_alone: None) -> AsyncIterator[Road]:  # noqa: F811
     store = await open_store(fresh_store, "test")
     yield Road(store, fresh_store)
     await store.close()
@@ -257,16 +266,6 @@ class Model:
         return out
 
 
-@pytest.fixture
-def ledger_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hours of the ledger are computed and the charts are not, which takes a tenth of the time."""
-    monkeypatch.setattr(
-        "services.ingest.rollups.statements",
-        lambda base, tier: [s for s in statements(base, tier) if s.sql == COMPLETENESS],
-    )
-
-
-@pytest.mark.usefixtures("ledger_alone")
 @given(life=LIVES, order=st.randoms(use_true_random=False), since=st.integers(1, 24))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_ledger_is_right_whatever_an_agent_lives_through(

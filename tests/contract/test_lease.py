@@ -84,7 +84,7 @@ class TestOfSeveral:
         try:
             await eventually(lambda: log.exists() and "held" in log.read_text())
             os.kill(child.pid, signal.SIGSTOP)
-            async with competing(bus.settings, topic, group) as ours:
+            async with competing(bus.settings, topic, group, session_timeout=3.0) as ours:
                 await eventually(lambda: ours.held)
                 before = len(log.read_text())
                 os.kill(child.pid, signal.SIGCONT)
@@ -106,7 +106,7 @@ from shared.schemas.topics import Topic
 
 async def main(address, topic, group, path):
     settings = Settings.model_validate({"kafka": {"bootstrap_servers": address}})
-    lease = Lease(settings.kafka, Topic(topic, "a test"), group, SystemClock())
+    lease = Lease(settings.kafka, Topic(topic, "a test"), group, SystemClock(), session_timeout=3.0)
     running = asyncio.create_task(lease.run())
     said, looked = "", time.monotonic()
     with Path(path).open("w") as out:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -133,16 +134,18 @@ def by_id(events: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 async def the_story(bus: TestBus, topic: Topic, out: Publisher) -> list[Message]:
     """Two hosts for three minutes; one of them is busy for a while."""
-    for second in range(180):
-        for host in HOSTS[:2]:
-            busy = host == "host-1" and 90 <= second < 140
-            sample = host_sample(
-                host_id=host,
-                event_id=f"{host}-{second}",
-                ts=T0 + second * 1000,
-                cpu={"percent": 99.0 if busy else 4.0 + second % 3},
-            )
-            await out.publish(topic, "one key, one partition", json.dumps(sample).encode())
+    samples = [
+        host_sample(
+            host_id=host,
+            event_id=f"{host}-{second}",
+            ts=T0 + second * 1000,
+            cpu={"percent": 99.0 if host == "host-1" and 90 <= second < 140 else 4.0 + second % 3},
+        )
+        for second in range(180)
+        for host in HOSTS[:2]
+    ]
+    key = "one key, one partition"
+    await asyncio.gather(*(out.publish(topic, key, json.dumps(sample).encode()) for sample in samples))
     return await stretch(bus, topic, 0)
 
 
