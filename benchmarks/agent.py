@@ -31,7 +31,6 @@ from shared.broker.embedded import EmbeddedBroker
 from shared.schemas.topics import ALL_TOPICS
 
 ROOT = Path(__file__).parents[1]
-WARM_UP = 12.0
 FEW, MANY = 100, 1000
 OURS = "Lapwing agent"
 
@@ -47,8 +46,7 @@ class Cost:
     processes: int
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 60.0
+def main(seconds: float = 60.0) -> None:
     with TemporaryDirectory(prefix="lapwing-bench-") as directory:
         commands: dict[str, list[str]] = {}
         for name, command in ((OURS, lapwing), ("Glances --export", glances), ("Netdata", netdata)):
@@ -121,7 +119,7 @@ def processes(wanted: int) -> Iterator[None]:
             sleeper.wait()
 
 
-def measured(commands: dict[str, list[str]], directory: Path, seconds: float) -> dict[str, Cost]:
+def measured(commands: dict[str, list[str]], directory: Path, seconds: float, warm_up: float = 12.0) -> dict[str, Cost]:
     broker = EmbeddedBroker(ALL_TOPICS, partitions=1)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("LAPWING_", "PYTHON"))}
     environment = kept | {
@@ -139,7 +137,7 @@ def measured(commands: dict[str, list[str]], directory: Path, seconds: float) ->
                 running[name] = subprocess.Popen(
                     arguments, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
                 )
-        time.sleep(WARM_UP)
+        time.sleep(warm_up)
         for name, process in running.items():
             if process.poll() is not None:
                 raise SystemExit(f"{name} ended by itself:\n{log_of(name, directory).read_text()[-2000:]}")
@@ -194,4 +192,4 @@ def cpu_seconds(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    main(*(float(a) for a in sys.argv[1:]))
