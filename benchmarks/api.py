@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import multiprocessing
 import os
 import socket
@@ -87,7 +88,9 @@ async def _requests(requests: int, hosts: int) -> None:
 
 
 def _cost(process: psutil.Process, port: int, path: str, token: str, requests: int) -> tuple[float, int]:
-    """Microseconds of the server's CPU a request, and the answer's size; the median of three rounds."""
+    """Microseconds of the server's CPU a request (not a number where it was less than the clock can tell), and the
+    answer's size; the median of three rounds.
+    """
     request = (
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\nUser-Agent: bench\r\n"
         f"Authorization: Bearer {token}\r\n\r\n"
@@ -103,7 +106,7 @@ def _cost(process: psutil.Process, port: int, path: str, token: str, requests: i
             for _ in range(requests):
                 _exchange(connection, request)
             rounds.append((sum(process.cpu_times()[:2]) - before) / requests * 1e6)
-    return statistics.median(rounds), size
+    return statistics.median(rounds) or math.nan, size
 
 
 def _exchange(connection: socket.socket, request: bytes) -> int:
