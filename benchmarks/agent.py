@@ -34,7 +34,6 @@ from shared.schemas.topics import ALL_TOPICS
 
 ROOT = Path(__file__).parents[1]
 UP_WITHIN = 180.0
-WARM_UP = 12.0  # seconds from when the last of them is up
 FEW, MANY = 100, 1000
 OURS, GLANCES, NETDATA = "Lapwing agent", "Glances --export", "Netdata"
 EXPORT = "glances.csv"
@@ -51,8 +50,7 @@ class Cost:
     processes: int
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 60.0
+def main(seconds: float = 60.0) -> None:
     with TemporaryDirectory(prefix="lapwing-bench-") as directory:
         commands: dict[str, list[str]] = {}
         for name, command in ((OURS, lapwing), (GLANCES, glances), (NETDATA, netdata)):
@@ -125,7 +123,7 @@ def processes(wanted: int) -> Iterator[None]:
             sleeper.wait()
 
 
-def measured(commands: dict[str, list[str]], directory: Path, seconds: float) -> dict[str, Cost]:
+def measured(commands: dict[str, list[str]], directory: Path, seconds: float, warm_up: float = 12.0) -> dict[str, Cost]:
     broker = EmbeddedBroker(ALL_TOPICS, partitions=1)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("LAPWING_", "PYTHON"))}
     environment = kept | {
@@ -152,7 +150,7 @@ def measured(commands: dict[str, list[str]], directory: Path, seconds: float) ->
             if time.monotonic() > deadline:
                 raise SystemExit(f"{', '.join(late)}: not up within {UP_WITHIN:.0f} s")
             time.sleep(0.5)
-        time.sleep(WARM_UP)
+        time.sleep(warm_up)
         crowd = len(psutil.pids())
         print(f"measuring for {seconds:.0f} s with {crowd} processes", flush=True)
         began, before = time.monotonic(), {name: cpu_seconds(p.pid) for name, p in running.items()}
@@ -223,4 +221,4 @@ def rss_bytes(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(*(float(a) for a in sys.argv[1:]))

@@ -1,6 +1,6 @@
 """What deciding whom to bother costs: 100,000 alerts in 1,000 groups, and a storm of 10,000 hosts.
 
-``python -m benchmarks.alerter``
+``python -m benchmarks.alerter [alerts] [hosts]``
 """
 
 from __future__ import annotations
@@ -19,17 +19,14 @@ from shared.schemas.alert import Alert, Delivery
 from shared.schemas.control import Matcher, Silence
 
 START = 1_800_000_000_000
-ALERTS = 100_000
 GROUPS = 1000
 BATCH = 1000
 """Alerts heard between two decisions."""
 
-HOSTS = 10_000
 
-
-def main() -> None:
-    _many()
-    _storm()
+def main(alerts: int = 100_000, hosts: int = 10_000) -> None:
+    _many(alerts)
+    _storm(hosts)
 
 
 def _plan(cap: int = 1_000_000) -> Plan:
@@ -37,9 +34,9 @@ def _plan(cap: int = 1_000_000) -> Plan:
     return parse("shipped.yaml", SHIPPED.read_text("utf-8"), [email])
 
 
-def _many() -> None:
-    print(f"{ALERTS} alerts in {GROUPS} groups, heard {BATCH} at a time, under the shipped routing")
-    alerts = [_alert(n, f"rule{n % GROUPS}") for n in range(ALERTS)]
+def _many(number: int) -> None:
+    print(f"{number} alerts in {GROUPS} groups, heard {BATCH} at a time, under the shipped routing")
+    alerts = [_alert(n, f"rule{n % GROUPS}") for n in range(number)]
     silences = [_silence(n) for n in range(100)]
     tracemalloc.start()
     notifier = Notifier(_plan())
@@ -60,16 +57,16 @@ def _many() -> None:
     ended = time.process_time() - began
     row = "{:24} {:>10} {:>12} {:>10}"
     print(row.format("", "us/alert", "alerts/s", "messages"))
-    print(row.format("fire, until all are told", f"{fired / ALERTS * 1e6:.1f}", f"{ALERTS / fired:.0f}", sent))
-    print(row.format("end, until all are told", f"{ended / ALERTS * 1e6:.1f}", f"{ALERTS / ended:.0f}", ends))
-    print(f"memory an alert, without the events themselves: {size / ALERTS:.0f} bytes")
+    print(row.format("fire, until all are told", f"{fired / number * 1e6:.1f}", f"{number / fired:.0f}", sent))
+    print(row.format("end, until all are told", f"{ended / number * 1e6:.1f}", f"{number / ended:.0f}", ends))
+    print(f"memory an alert, without the events themselves: {size / number:.0f} bytes")
 
 
-def _storm() -> None:
-    print(f"\nstorm: {HOSTS} hosts go silent within 10 s, each with two other alerts")
+def _storm(hosts: int) -> None:
+    print(f"\nstorm: {hosts} hosts go silent within 10 s, each with two other alerts")
     notifier = Notifier(_plan(cap=30))
     alerts = []
-    for n in range(HOSTS):
+    for n in range(hosts):
         alerts.append(_alert(n, "host_silent", host=n, condition="silent", severity="critical"))
         alerts += [_alert(n, rule, host=n) for rule in ("cpu_busy", "memory_low")]
     began = time.process_time()
@@ -83,7 +80,7 @@ def _storm() -> None:
     now = _go_on(notifier, now, now + 600_000, sent)
     seconds = time.process_time() - began
     told = {a.alert_id for n in sent for a in n.firing}
-    assert len(told) == HOSTS, "every silent host is told, and speaks for its other alerts"
+    assert len(told) == hosts, "every silent host is told, and speaks for its other alerts"
     ends: list[Notification] = []
     for alert in alerts:
         notifier.hear(_ended(alert))
@@ -114,8 +111,10 @@ def _go_on(notifier: Notifier, now: int, until: int, sent: list[Notification]) -
 
 def _decide(notifier: Notifier, now: int) -> list[Notification]:
     decision = notifier.decide(now)
-    for event in (*decision.attention, *_deliveries(decision.notifications, now)):
-        notifier.hear(event)
+    for attention in decision.attention:
+        notifier.hear(attention)
+    for delivery in _deliveries(decision.notifications, now):
+        notifier.hear(delivery)
     return decision.notifications
 
 
@@ -184,4 +183,4 @@ def _silence(number: int) -> Silence:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(*(int(a) for a in sys.argv[1:]))

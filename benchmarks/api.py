@@ -1,17 +1,20 @@
 """What an answer of the API costs: server CPU a request on a real socket, and the time history takes from chDB.
 
-``python -m benchmarks.api``. The server is a process of its own, so that its CPU is told from the client's; a bare
-ASGI application that sends the same bytes on the same uvicorn is measured in the same run: compare the ratios.
+``python -m benchmarks.api [requests] [hosts] [seconds of history]``. The server is a process of its own, so that its
+CPU is told from the client's; a bare ASGI application that sends the same bytes on the same uvicorn is measured in the
+same run: compare the ratios.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import multiprocessing
 import os
 import socket
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -45,41 +48,39 @@ from shared.store.migrate import migrate
 from tests.support.api import PASSWORD, MemoryStore
 
 PATHS = ("cpu", "memory", "disks", "network", "processes", "system", "gpu", "monitor")
-REQUESTS = 3000
-HOSTS = 1000
 
 
-def main() -> None:
-    asyncio.run(_requests())
+def main(requests: int = 3000, hosts: int = 1000, seconds: int = 86_400) -> None:
+    asyncio.run(_requests(requests, hosts))
     _fresh_answers()
-    _fleet()
-    asyncio.run(_history())
+    _fleet(hosts)
+    asyncio.run(_history(seconds))
 
 
 # -- CPU a request ----------------------------------------------------------------------------------------------------
 
 
-async def _requests() -> None:
+async def _requests(requests: int, hosts: int) -> None:
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
-    server = spawn.Process(target=_serve, args=(theirs,), daemon=True)
+    server = spawn.Process(target=_serve, args=(theirs, hosts), daemon=True)
     server.start()
     port, bare_port, token = await asyncio.to_thread(ours.recv)
     try:
         process = psutil.Process(server.pid)
-        small = _cost(process, bare_port, "/small", "", REQUESTS)
-        large = _cost(process, bare_port, "/large", "", REQUESTS)
+        small = _cost(process, bare_port, "/small", "", requests)
+        large = _cost(process, bare_port, "/large", "", requests)
         print(f"{'request':34}{'CPU us':>8}{'bytes':>8}{'of bare ASGI':>14}")
         print(f"{'bare ASGI, 200 bytes':34}{small[0]:8.0f}{small[1]:8}{1:14.1f}")
         print(f"{'bare ASGI, 5 KB':34}{large[0]:8.0f}{large[1]:8}{1:14.1f}")
         for path in PATHS:
-            cost, size = _cost(process, port, f"/api/system/{path}/", token, REQUESTS)
+            cost, size = _cost(process, port, f"/api/system/{path}/", token, requests)
             base = small[0] if size < 2000 else large[0]
             print(f"{'/api/system/' + path + '/':34}{cost:8.0f}{size:8}{cost / base:14.1f}")
         for path in ("cpu/?host=node-0001", "processes/?limit=5&sort_by=memory_percent", "top/?metric=cpu.percent"):
-            cost, size = _cost(process, port, f"/api/system/{path}", token, 1000)
+            cost, size = _cost(process, port, f"/api/system/{path}", token, requests // 3)
             print(f"{'…/' + path[:31]:34}{cost:8.0f}{size:8}{cost / small[0]:14.1f}")
-        cost, size = _cost(process, port, "/api/system/cpu/", "wrong", 1000)
+        cost, size = _cost(process, port, "/api/system/cpu/", "wrong", requests // 3)
         print(f"{'…/cpu/ with a wrong token (401)':34}{cost:8.0f}{size:8}{cost / small[0]:14.1f}")
     finally:
         server.terminate()
@@ -87,7 +88,9 @@ async def _requests() -> None:
 
 
 def _cost(process: psutil.Process, port: int, path: str, token: str, requests: int) -> tuple[float, int]:
-    """Microseconds of the server's CPU a request, and the answer's size; the median of three rounds."""
+    """Microseconds of the server's CPU a request (not a number where it was less than the clock can tell), and the
+    answer's size; the median of three rounds.
+    """
     request = (
         f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\nUser-Agent: bench\r\n"
         f"Authorization: Bearer {token}\r\n\r\n"
@@ -103,7 +106,7 @@ def _cost(process: psutil.Process, port: int, path: str, token: str, requests: i
             for _ in range(requests):
                 _exchange(connection, request)
             rounds.append((sum(process.cpu_times()[:2]) - before) / requests * 1e6)
-    return statistics.median(rounds), size
+    return statistics.median(rounds) or math.nan, size
 
 
 def _exchange(connection: socket.socket, request: bytes) -> int:
@@ -118,21 +121,21 @@ def _exchange(connection: socket.socket, request: bytes) -> int:
     return length
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, hosts: int) -> None:
     # Every request is logged, as in production; where to is not what is measured.
     logs.setup("info", "json", Path(os.devnull).open("w"))  # noqa: SIM115
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serving(pipe))
+        runner.run(_serving(pipe, hosts))
 
 
-async def _serving(pipe: Connection) -> None:
+async def _serving(pipe: Connection, number: int) -> None:
     deps = wiring.make(Settings())
     deps.queries.open([MemoryStore()])
     await deps.accounts.open()
     await deps.accounts.add_user("admin", PASSWORD, "admin")
     token = (await deps.accounts.login("admin", PASSWORD)).token
     feed = Feed(None, deps.live, deps.hub, deps.told, deps.clock)  # type: ignore[arg-type]
-    hosts = [Host(i) for i in range(HOSTS)]
+    hosts = [Host(i) for i in range(number)]
 
     def hear() -> None:
         for host in hosts:
@@ -186,9 +189,9 @@ def _fresh_answers() -> None:
     print(f" taking an event from the topic {_timed(lambda: feed.take(message), 2000) * 1e6:.0f}")
 
 
-def _fleet() -> None:
+def _fleet(number: int) -> None:
     live = Live()
-    hosts = _heard(live, HOSTS)
+    hosts = _heard(live, number)
     for metric in ("cpu.percent", "memory.percent", "disk.percent", "network.recv_bytes_per_s"):
         seconds = _timed(lambda metric=metric: metric_values.top(live, metric, 10), 200)  # type: ignore[misc]
         print(f"top 10 of {len(hosts)} hosts by {metric:28}{seconds * 1e3:8.3f} ms")
@@ -215,13 +218,13 @@ def _timed(work: Callable[[], object], times: int) -> float:
 # -- history ----------------------------------------------------------------------------------------------------------
 
 
-async def _history() -> None:
+async def _history(seconds: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         settings = Settings.model_validate({"data_dir": directory})
         writer = await open_store(settings, "writer")
         await migrate(settings, writer)
         now = _now()
-        await _a_day(writer, now, hosts=20)
+        await _a_day(writer, now, seconds, hosts=20)
         while (await writer.query("SELECT count() FROM system.merges"))[0][0]:
             await asyncio.sleep(0.2)  # what was just written is still being put in order
         queries = Queries()
@@ -259,24 +262,26 @@ async def _timed_query(queries: Queries) -> tuple[float, float]:
     return statistics.median(walls), (time.process_time() - before) / 30 * 1000
 
 
-async def _a_day(writer: Any, now: int, *, hosts: int) -> None:
+async def _a_day(writer: Any, now: int, seconds: int, *, hosts: int) -> None:
     """A day of one-second samples and of minute rollups, made inside the store."""
     await writer.command(
         "INSERT INTO samples (ts, host_id, seq, sections, cpu_percent) "
         "SELECT fromUnixTimestamp64Milli({now:Int64} - number * 1000, 'UTC'), 'h' || toString(h), number, 63, "
-        "(number * 7 + h) % 1000 FROM numbers(86400) AS n, (SELECT number AS h FROM numbers({hosts:UInt32})) AS h",
-        {"now": now, "hosts": hosts},
+        "(number * 7 + h) % 1000 FROM numbers({seconds:UInt32}) AS n, "
+        "(SELECT number AS h FROM numbers({hosts:UInt32})) AS h",
+        {"now": now, "seconds": seconds, "hosts": hosts},
     )
     metrics = [name for name, m in BY_NAME.items() if m.label is None][:20]
     await writer.command(
         "INSERT INTO rollup_1m (metric, host_id, label, ts, count, min, max, avg, last, p50, p95, p99, computed_at) "
         "SELECT m, 'h' || toString(h), '', toDateTime(intDiv({now:Int64}, 60000) * 60 - n * 60), 60, 1, 99, "
-        "(n * 7 + h) % 100, 50, 50, 95, 99, now64(3) FROM (SELECT number AS n FROM numbers(1440)) AS n, "
+        "(n * 7 + h) % 100, 50, 50, 95, 99, now64(3) FROM "
+        "(SELECT number AS n FROM numbers(intDiv({seconds:UInt32}, 60))) AS n, "
         "(SELECT number AS h FROM numbers({hosts:UInt32})) AS h, "
         "(SELECT arrayJoin({metrics:Array(String)}) AS m) AS m",
-        {"now": now, "hosts": hosts, "metrics": metrics},
+        {"now": now, "seconds": seconds, "hosts": hosts, "metrics": metrics},
     )
 
 
 if __name__ == "__main__":
-    main()
+    main(*(int(a) for a in sys.argv[1:]))

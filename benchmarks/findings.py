@@ -1,6 +1,6 @@
 """What the named findings cost: CPU microseconds an event beside decoding it, at several cadences, and memory a host.
 
-``python -m benchmarks.findings``
+``python -m benchmarks.findings [events]``
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from shared.schemas.codec import Decoder
 from shared.schemas.sample import HostSample
 from tests.support.samples import GIB, T0, host_sample
 
-EVENTS = 5000
 HOSTS = 20
 
 
-def main() -> None:
+def main(events: int = 5000) -> None:
     print(f"{'':34} {'us/event':>9} {'p99':>7}")
     for seconds in (1, 15, 60, 300):
-        lines = _lines(seconds)
+        lines = _lines(seconds, events)
         decoder = Decoder(HostSample)
         began = time.process_time()
         samples = [decoder.line(line) for line in lines]
@@ -65,11 +64,11 @@ def _memory(samples: list[HostSample]) -> float:
     return size / HOSTS
 
 
-def _lines(seconds: int) -> list[bytes]:
+def _lines(seconds: int, events: int) -> list[bytes]:
     """Every section in every sample where they are rare; at one a second the slow ones come every 5 to 15 s."""
     rng = random.Random(0)
     lines = []
-    for number in range(EVENTS):
+    for number in range(events):
         tick, host = number // HOSTS, f"host-{number % HOSTS}"
         sections: dict[str, Any] = {
             "cpu": {"percent": rng.uniform(0, 40)},
@@ -125,4 +124,4 @@ def _process(number: int, rng: random.Random) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(*(int(a) for a in sys.argv[1:]))

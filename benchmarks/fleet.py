@@ -26,7 +26,7 @@ MOUNTS = (
     ("/dev/sda1", "/srv", "xfs", 8000),
 )
 TOP = 20
-COMMANDS = (
+COMMANDS: tuple[tuple[str, str, list[str]], ...] = (
     ("postgres", "postgres", ["postgres: app web 10.0.0.17(53122) idle in transaction"]),
     ("nginx", "www-data", ["nginx: worker process"]),
     ("java", "app", ["/usr/lib/jvm/java-21/bin/java", "-Xmx8g", "-XX:+UseG1GC", "-jar", "/opt/app/service.jar"]),

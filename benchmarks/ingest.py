@@ -1,7 +1,8 @@
 """What it costs to keep an event: the whole path from the Kafka protocol through Faust into chDB, and its parts.
 
-``python -m benchmarks.ingest [path|parts|once|day|idle …]`` prints tables; CPU is this process's own, broker included
-where it says so. Targets: 150 us an event with one a message, 85 with five, 1.4 bytes a stored sample.
+``python -m benchmarks.ingest [path|parts|once|day|idle …] [share of the usual size]`` prints tables; CPU is this
+process's own, broker included where it says so. Targets: 150 us an event with one a message, 85 with
+five, 1.4 bytes a stored sample.
 """
 
 from __future__ import annotations
@@ -48,19 +49,23 @@ PARTITIONS = 8  # the embedded broker keeps 5 MB in each
 TABLES = ("samples", "network", "disk_io", "processes", "disks", "gpus", "temperatures", "systems")
 
 
-def main(*names: str) -> None:
+def main(*names: str, share: float = 1.0) -> None:
     for name in names or PARTS:
         # Each in a process of its own: chDB is one engine a process, and what one leaves behind is not the next one's.
-        process = multiprocessing.get_context("spawn").Process(target=_run, args=(name,))
+        process = multiprocessing.get_context("spawn").Process(target=_run, args=(name, share))
         process.start()
         process.join()
         if process.exitcode:
             sys.exit(process.exitcode)
 
 
-def _run(name: str) -> None:
+def _run(name: str, share: float) -> None:
     logging.disable(logging.ERROR)
-    asyncio.run(PARTS[name]())
+    asyncio.run(PARTS[name](share))
+
+
+def _of(usual: int, share: float, least: int = 1) -> int:
+    return max(least, round(usual * share))
 
 
 def _today() -> int:
@@ -88,11 +93,11 @@ def _cpu() -> float:
     return time.process_time()
 
 
-async def _parts() -> None:
+async def _parts(share: float) -> None:
     """Gate, insert and rollups by themselves."""
     _row("part", "CPU us an event", "note")
     _row("---", "---:", "---")
-    lines = list(fleet(HOSTS, 100, _today()))
+    lines = list(fleet(HOSTS, _of(100, share), _today()))
     mean = sum(map(len, lines)) / len(lines)
     gate = Gate((HostSample,), HostSample, max_future_ms=DAY_MS, max_age_ms=10 * DAY_MS)
     for pack in (1, 5):
@@ -102,7 +107,7 @@ async def _parts() -> None:
         gate.sort(batch, _today())
         _row(f"gate, {pack} a message", f"{1e6 * (_cpu() - began) / len(lines):.1f}", f"{mean:.0f} bytes an event")
     async with _store() as (_, store):
-        for size in (2, 200, 2000, 5000):
+        for size in (2, *(_of(most, share) for most in (200, 2000, 5000))):
             portions = _portions(lines, size, 40 if size == 2 else 10)
             await store.insert_lines("landing_metrics", portions[0])
             began = _cpu()
@@ -111,7 +116,7 @@ async def _parts() -> None:
             each = (_cpu() - began) / len(portions)
             _row(f"insert, {size} at once", f"{1e6 * each / size:.1f}", f"{1e3 * each:.0f} ms an insert")
     async with _store() as (_, store):
-        hosts, minutes = 300, 4
+        hosts, minutes = _of(300, share), 4
         start = _today()
         for portion in _batches(fleet(hosts, 60 * minutes, start), BATCH):
             await store.insert_lines("landing_metrics", portion)
@@ -135,26 +140,28 @@ def _batches(lines: Iterator[bytes], size: int) -> Iterator[bytes]:
         yield b"\n".join(batch)
 
 
-async def _path() -> None:
+async def _path(share: float) -> None:
     """Producer and broker in a process of their own; here are Faust, the gate, chDB and nothing else."""
     _row("whole path", "CPU us an event", "events/s a core", "events")
     _row("---", "---:", "---:", "---:")
-    _row("(the gate alone, to compare machines by)", f"{_gate_cost():.1f}", "", "")
+    _row("(the gate alone, to compare machines by)", f"{_gate_cost(share):.1f}", "", "")
     # One folder for both: on some filesystems what was just deleted makes new files dear.
     with tempfile.TemporaryDirectory() as folder:
         for pack in (1, 5):
-            await _one_path(pack, 24_000, Path(folder) / str(pack))
+            await _one_path(pack, _of(12, share, 6), _of(BATCH, share, HOSTS * pack), Path(folder) / str(pack))
 
 
-def _gate_cost() -> float:
+def _gate_cost(share: float) -> float:
     gate = Gate((HostSample,), HostSample, max_future_ms=DAY_MS, max_age_ms=10 * DAY_MS)
-    batch = [Message(METRICS.name, 0, n, b"h", line, 0) for n, line in enumerate(fleet(HOSTS, 50, _today()))]
+    lines = fleet(HOSTS, _of(50, share), _today())
+    batch = [Message(METRICS.name, 0, n, b"h", line, 0) for n, line in enumerate(lines)]
     began = _cpu()
     gate.sort(batch, _today())
     return 1e6 * (_cpu() - began) / len(batch)
 
 
-async def _one_path(pack: int, events: int, folder: Path) -> None:
+async def _one_path(pack: int, batches: int, batch: int, folder: Path) -> None:
+    events = batches * batch
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     producer = context.Process(target=_produce, args=(theirs, pack, events), daemon=True)
@@ -164,7 +171,7 @@ async def _one_path(pack: int, events: int, folder: Path) -> None:
         {
             "data_dir": folder,
             "kafka": {"bootstrap_servers": address},
-            "ingest": {"batch_events": BATCH // pack, "batch_seconds": 10},
+            "ingest": {"batch_events": batch // pack, "batch_seconds": 10},
         }
     )
     store = await open_store(settings, "benchmark")
@@ -174,12 +181,12 @@ async def _one_path(pack: int, events: int, folder: Path) -> None:
     # The broker is full before anything is read: a fleet that waits is what a core's worth is asked for.
     await asyncio.to_thread(ours.recv)
     await service.start()
-    stored = await _until_stored(before + 2 * BATCH) - before
+    stored = await _until_stored(before + 2 * batch) - before
     began = _cpu()
     await _until_stored(before + events)
     used = _cpu() - began
     counted = round(events - stored)
-    what = f"{pack} a message, {BATCH} events a batch"
+    what = f"{pack} a message, {batch} events a batch"
     _row(what, f"{1e6 * used / counted:.0f}", f"{counted / used:.0f}", counted)
     await service.stop()
     await store.close()
@@ -216,9 +223,9 @@ async def _producing(pipe: Connection, pack: int, events: int) -> None:
     broker.close()
 
 
-async def _day() -> None:
+async def _day(share: float) -> None:
     """Bytes a stored sample: two hosts for a day, one event a second each, all parts merged."""
-    hosts, seconds = 2, 86_400
+    hosts, seconds = 2, _of(86_400, share)
     async with _store() as (_, store):
         samples = events = 0
         lines = fleet(hosts, seconds, _today() - DAY_MS)
@@ -245,7 +252,7 @@ async def _day() -> None:
         _row("samples an event", f"{samples / events:.0f}", "")
 
 
-async def _idle() -> None:
+async def _idle(share: float) -> None:
     """One host, one event a second, through the embedded broker in this process: what ingest and the store cost."""
     _row("one host, 1 event/s", "CPU % of a core", "RSS MB")
     _row("---", "---:", "---:")
@@ -260,7 +267,7 @@ async def _idle() -> None:
         await out.start()
         lines = fleet(1, 10**6, int(time.time()) * 1000)
         process = psutil.Process(os.getpid())
-        for seconds in (15, 120):
+        for seconds in (_of(15, share), _of(120, share)):
             began, used = time.perf_counter(), process.cpu_times()
             for _ in range(seconds):
                 await out.send(METRICS.name, next(lines), key=b"h")
@@ -275,14 +282,15 @@ async def _idle() -> None:
         broker.close()
 
 
-async def _once() -> None:
+async def _once(share: float) -> None:
     """What it costs that every event counts once: keys that make repeats one, touched minutes, the ledger's notes;
     beside the same inserts into the same tables without any of it, by turns, merges included.
     """
-    lines = list(fleet(HOSTS, 400, _today()))
+    size = _of(BATCH, share)
+    lines = list(itertools.islice(fleet(HOSTS, 400, _today()), _of(40, share, 6) * size))
     batches = [
         [Message(METRICS.name, 0, n, b"h", line, _today() + n // HOSTS * 1000) for n, line in enumerate(some, at)]
-        for at, some in ((at, lines[at : at + BATCH]) for at in range(0, len(lines), BATCH))
+        for at, some in ((at, lines[at : at + size]) for at in range(0, len(lines), size))
     ]
     async with _store() as (settings, store):
         plain = await _without_keys(settings, store)
@@ -306,8 +314,8 @@ async def _once() -> None:
                 if number >= 4:
                     used[which] += _cpu() - began
         await plain.close()
-    events = BATCH * (len(batches) - 4)
-    _row("2000 events a batch", "CPU us an event", "of plain")
+    events = size * (len(batches) - 4)
+    _row(f"{size} events a batch", "CPU us an event", "of plain")
     _row("---", "---:", "---:")
     for name, cpu in (("plain tables, no ledger", used[1]), ("as it is", used[0])):
         _row(name, f"{1e6 * cpu / events:.1f}", f"{cpu / used[1]:.3f}")
@@ -336,4 +344,4 @@ async def _merged(store: Store) -> None:
 PARTS = {"path": _path, "parts": _parts, "once": _once, "day": _day, "idle": _idle}
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*(a for a in sys.argv[1:] if a in PARTS), share=next((float(a) for a in sys.argv[1:] if a not in PARTS), 1.0))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 from services.detector.detection import Detection
 from services.detector.feedback import Opinions
@@ -91,14 +91,13 @@ class Fault:
 Quiet = Callable[[int], bool]
 
 
-def main() -> int:
+def main(first: int = 0, end: int = 2) -> int:
     place = os.environ.get("DETECTION", "../shared/detection")
     if not os.path.isdir(place):  # noqa: PTH112
         print(f"The evaluation rig is not in {place}. Say where: DETECTION=<folder>")
         return 1
     sys.path.insert(0, place)
     rig = importlib.import_module("scenarios")
-    first, end = (int(a) for a in (sys.argv[1:] + ["0", "2"][len(sys.argv) - 1 :]))
     whole: dict[str, Tally] = defaultdict(Tally)
     alone: dict[str, Tally] = defaultdict(Tally)
     began, events = time.process_time(), 0
@@ -204,8 +203,8 @@ def _sample(ts: int, row: Any, at: dict[str, int]) -> HostSample:
         ],
         processes=_Processes(count=int(v["procs"])),
     )
-    return made
+    return cast(HostSample, made)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*(int(a) for a in sys.argv[1:])))

@@ -1,6 +1,6 @@
 """What Faust costs a message: CPU microseconds, stock against tuned, one event a message and five.
 
-``python -m benchmarks.stream``
+``python -m benchmarks.stream [messages]``
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +23,6 @@ from shared.bus.port import Message
 from shared.runtime.settings import Settings
 from shared.schemas.topics import METRICS
 
-MESSAGES = 12_000
 EVENT = b'{"kind":"sample","host_id":"%d",' + b'"x":"' + b"0123456789" * 330 + b'"}'
 
 
@@ -32,17 +32,17 @@ class _Stock(faust.App):  # type: ignore[misc]
     def _create_directories(self) -> None: ...
 
 
-async def consume(settings: Settings, name: str, app_class: type) -> tuple[float, float]:
+async def consume(settings: Settings, name: str, app_class: type, messages: int) -> tuple[float, float]:
     """CPU and wall-clock microseconds a message."""
-    stream.App = app_class  # type: ignore[misc]
+    stream.App = app_class  # type: ignore[attr-defined, assignment]
     app = stream.stream_app(settings, name)
     seen = 0
     done = asyncio.Event()
 
-    async def handle(batch: list[Message]) -> None:
+    async def handle(batch: Sequence[Message]) -> None:
         nonlocal seen
         seen += len(batch)
-        if seen >= MESSAGES:
+        if seen >= messages:
             done.set()
 
     stream.batches(app, [METRICS], 2000, 2.0, handle)
@@ -52,11 +52,15 @@ async def consume(settings: Settings, name: str, app_class: type) -> tuple[float
     await asyncio.wait_for(done.wait(), 60)
     cpu, wall = _cpu() - cpu, time.perf_counter() - wall
     await service.stop()
-    return cpu / MESSAGES * 1e6, wall / MESSAGES * 1e6
+    return cpu / messages * 1e6, wall / messages * 1e6
 
 
-async def main() -> None:
+def main(messages: int = 12_000) -> None:
     logging.disable(logging.WARNING)
+    asyncio.run(_compare(messages))
+
+
+async def _compare(messages: int) -> None:
     print(f"{'events a message':>16} {'app':>6} {'CPU us/message':>15} {'wall us/message':>16} {'CPU us/event':>13}")
     for pack in (1, 5):
         broker = EmbeddedBroker([METRICS], partitions=4)
@@ -66,16 +70,16 @@ async def main() -> None:
             )
             sender = publisher(settings.kafka, "bench")
             await sender.start()
-            for start in range(0, MESSAGES, 200):
+            for start in range(0, messages, 200):
                 await asyncio.gather(
                     *(
                         sender.publish(METRICS, str(i), b"\n".join([EVENT % i] * pack))
-                        for i in range(start, start + 200)
+                        for i in range(start, min(messages, start + 200))
                     )
                 )
             await sender.stop()
             for label, app_class in (("stock", _Stock), ("tuned", tuned_faust.App)):
-                cpu, wall = await consume(settings, f"{label}-{pack}", app_class)
+                cpu, wall = await consume(settings, f"{label}-{pack}", app_class, messages)
                 print(f"{pack:>16} {label:>6} {cpu:>15.1f} {wall:>16.1f} {cpu / pack:>13.1f}", flush=True)
         broker.close()
 
@@ -86,5 +90,4 @@ def _cpu() -> float:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
-    sys.exit()
+    main(*(int(a) for a in sys.argv[1:]))

@@ -268,7 +268,7 @@ class Sender:
     @property
     def sent(self) -> int:
         """Events the broker has confirmed."""
-        return self._sent.value
+        return int(self._sent.value)
 
     async def end(self) -> None:
         self._ending.set()

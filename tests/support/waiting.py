@@ -6,13 +6,25 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 
+@overload
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], within: float = 30.0, every: float = 0.02, *, that: str = ""
+    condition: Callable[[], Awaitable[T | None]], within: float = 30.0, every: float = 0.02, *, that: str = ""
+) -> T: ...
+@overload
+async def eventually(
+    condition: Callable[[], T | None], within: float = 30.0, every: float = 0.02, *, that: str = ""
+) -> T: ...
+async def eventually(
+    condition: Callable[[], T | Awaitable[T | None] | None],
+    within: float = 30.0,
+    every: float = 0.02,
+    *,
+    that: str = "",
 ) -> T:
     """The first truthy value of ``condition`` (plain or async), asked ``every`` so many seconds.
 
