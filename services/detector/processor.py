@@ -192,6 +192,8 @@ class Processor:
             )
         if anomaly.state != "close":
             top = [Process.model_validate(msgspec.to_builtins(p)) for p in self._processes.get(anomaly.host_id, ())]
+            if _is_about_memory(anomaly):
+                top.sort(key=lambda p: -p.memory_percent)
             anomaly = anomaly.model_copy(update={"top_processes": top})
         return encode(anomaly)
 
@@ -254,3 +256,9 @@ def _packs(lines: Sequence[bytes]) -> Iterable[bytes]:
         size += len(line) + 1
     if some:
         yield pack(some)
+
+
+def _is_about_memory(anomaly: Anomaly) -> bool:
+    """Who reads of it wants to see first who holds the memory, not who is busy."""
+    first = anomaly.contributions[0].metric if anomaly.contributions else ""
+    return anomaly.finding == "memory_leak" or first.startswith(("memory.", "swap.", "pressure.memory"))

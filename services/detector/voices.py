@@ -118,16 +118,7 @@ class Voices:
             voice = host.named[anomaly.anomaly_id] = _voice(anomaly)
         voice.contributions = list(anomaly.contributions)
         if normal:
-            closed = anomaly.model_copy(
-                update={
-                    "state": "close",
-                    "score": 0.0,
-                    "ended_at": anomaly.ts,
-                    "summary": f"Over ({CALLED_NORMAL}): {anomaly.summary}"[:1024],
-                    "evidence": anomaly.evidence | {"ended": CALLED_NORMAL},
-                }
-            )
-            return [_told(voice, closed)] if voice.told else []
+            return [_told(voice, _closed(anomaly, CALLED_NORMAL))] if voice.told else []
         if not voice.told and (spoke := host.models) and spoke.told and _mostly(voice, spoke.contributions):
             _takes_over(voice, spoke, anomaly.anomaly_id)
         beside: Sequence[Contribution] = ()
@@ -151,11 +142,14 @@ class Voices:
         voice.contributions = list(anomaly.contributions)
         voice.peak = max(voice.peak, anomaly.peak_score)
         voice.least = max(voice.least, _LOUDNESS.index(anomaly.severity))
-        if not voice.told and (by := host.who_explains(anomaly.contributions, anomaly.ts)) is not None:
-            voice.by, voice.kept_back = by, True
-            return []
-        voice.by = ""
-        return [_told(voice, anomaly)]
+        by = host.who_explains(anomaly.contributions, anomaly.ts)
+        if by is None or (voice.told and not by):
+            voice.by = ""
+            return [_told(voice, anomaly)]
+        # What was told of something else, and is about this now, ends; the rest is in the finding.
+        out = [_told(voice, _closed(anomaly, f"goes on as {host.named[by].finding}"))] if voice.told else []
+        voice.by, voice.kept_back = by, True
+        return out
 
     def forget(self, host_id: str) -> None:
         self._hosts.pop(host_id, None)
@@ -231,6 +225,18 @@ def _told(voice: _Voice, anomaly: Anomaly, beside: Sequence[Contribution] = ()) 
             "severity": _LOUDNESS[max(voice.least, _LOUDNESS.index(anomaly.severity))],
             "peak_score": voice.peak,
             "contributions": _together(anomaly.contributions, beside),
+        }
+    )
+
+
+def _closed(anomaly: Anomaly, why: str) -> Anomaly:
+    return anomaly.model_copy(
+        update={
+            "state": "close",
+            "score": 0.0,
+            "ended_at": anomaly.ts,
+            "summary": f"Over ({why}): {anomaly.summary}"[:1024],
+            "evidence": anomaly.evidence | {"ended": why},
         }
     )
 

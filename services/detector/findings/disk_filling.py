@@ -10,7 +10,7 @@ import msgspec
 
 from services.detector.findings.growth import Forecast, Growth, Limits
 from services.detector.findings.hold import Hold
-from services.detector.findings.port import MAX_OF_A_KIND, RECOVERED, Sighting, Watching, each, share
+from services.detector.findings.port import GONE, MAX_OF_A_KIND, RECOVERED, Sighting, Watching, each, gone, share
 from services.detector.findings.words import between, number, size, span
 from shared.schemas.anomaly import Contribution, Severity
 from shared.schemas.sample import Disk, HostSample
@@ -67,6 +67,8 @@ class DiskFilling(Watching):
         for disk, mount in each(self.mounts, {d.mountpoint: d for d in there}, _Mount):
             held += self._full(ts_ms, sample.host, disk, mount)
             held += self._filling(ts_ms, sample.host, disk, mount)
+        if gone(self.held, "mountpoint", [d.mountpoint for d in sample.disks]):
+            self.ended = GONE
         self.held = tuple(held)
         return self.held
 

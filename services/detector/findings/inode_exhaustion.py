@@ -11,7 +11,7 @@ import msgspec
 from services.detector.findings.disk_filling import severity
 from services.detector.findings.growth import Forecast, Growth, Limits
 from services.detector.findings.hold import Hold
-from services.detector.findings.port import MAX_OF_A_KIND, RECOVERED, Sighting, Watching, each, share
+from services.detector.findings.port import GONE, MAX_OF_A_KIND, RECOVERED, Sighting, Watching, each, gone, share
 from services.detector.findings.words import between, number, span
 from shared.schemas.anomaly import Severity
 from shared.schemas.sample import Disk, HostSample
@@ -59,7 +59,7 @@ class InodeExhaustion(Watching):
         there = [d for d in sample.disks if not d.read_only and d.inodes_total > 0][:MAX_OF_A_KIND]
         for disk, mount in each(self.mounts, {d.mountpoint: d for d in there}, _Mount):
             self._step(ts_ms, sample.host, disk, mount)
-        self.ended = RECOVERED
+        self.ended = GONE if gone(self.held, "mountpoint", [d.mountpoint for d in sample.disks]) else RECOVERED
         self.held = tuple(m.told for m in self.mounts.values() if m.told)
         return self.held
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ MAX_OF_A_KIND = 8
 """Mounts, devices, sensors a watcher remembers at most; which they are does not change while they are there."""
 RECOVERED = "recovered"
 BECAME_NORMAL = "became normal"
+GONE = "it is gone"
 
 E = TypeVar("E")
 P = TypeVar("P")
@@ -70,6 +71,11 @@ def each(known: dict[str, P], there: Mapping[str, E], begin: Callable[[], P]) ->
     if len(known) > len(there):
         for name in [n for n in known if n not in there]:
             del known[name]
+
+
+def gone(held: Iterable[Sighting], label: str, there: Container[str]) -> bool:
+    """Whether something was said of a part of the host that is not there any more."""
+    return any(sighting.labels[label] not in there for sighting in held)
 
 
 def share(metric: str, value: float, low: float, high: float, labels: dict[str, str] | None = None) -> Contribution:

@@ -233,6 +233,20 @@ async def test_an_anomaly_names_the_processes_of_that_moment(tmp_path: Path) -> 
     assert opened["top_processes"][0]["pid"] == 4711
 
 
+async def test_an_anomaly_of_memory_names_first_who_holds_it(tmp_path: Path) -> None:
+    wire = Wire()
+    it = processor(wire, tmp_path)
+    await it.handle([message(*(sample(n) for n in range(30)))])
+    (process, *_) = host_sample()["processes"]["top"]
+    busy = [process | {"pid": n, "cpu_percent": 50.0 + n, "memory_percent": 1.0} for n in range(5)]
+    holder = process | {"pid": 4711, "cpu_percent": 0.1, "memory_percent": 60.0}
+    swapping = host_sample()["swap"] | {"in_bytes_per_s": 9e7, "out_bytes_per_s": 9e7}
+    await it.handle([message(*(sample(n, swap=swapping, processes={"top": [*busy, holder]}) for n in range(30, 40)))])
+    (opened, *_) = wire.events("anomaly")
+    assert opened["contributions"][0]["metric"].startswith("swap.")
+    assert opened["top_processes"][0]["pid"] == 4711
+
+
 async def test_a_disk_that_is_full_stops_nothing(tmp_path: Path) -> None:
     wire = Wire()
     (tmp_path / "states").write_text("nothing can be saved there")

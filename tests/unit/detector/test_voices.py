@@ -165,6 +165,23 @@ def test_what_turns_into_something_else_is_told_then() -> None:
     assert it.told[1].started_at == T0 + 30 * SECOND, "that began now, whatever went on before"
 
 
+def test_what_turns_into_what_has_a_name_ends_and_goes_on_there() -> None:
+    """Else the list has two of one disk, and one of them lasts until something quite different calms down."""
+    it = Story()
+    it.models("m", "open", TRAFFIC)
+    it.named("n", at=10)
+    it.models("m", "update", CPU, at=20, severity="critical")
+    it.models("m", "update", CPU, at=50)
+    assert it.names() == ["m open unusual", "n open cpu_overload", "m close unusual"]
+    assert it.told[2].ended_at == T0 + 20 * SECOND
+    assert it.told[2].summary.startswith("Over (goes on as cpu_overload): ")
+    it.named("n", "update", at=60)
+    assert it.told[3].severity == "critical"
+    it.named("n", "close", at=90)
+    it.models("m", "close", CPU, at=95)
+    assert it.names()[4:] == ["n close cpu_overload"]
+
+
 def test_half_of_it_each_is_all_of_it() -> None:
     it = Story()
     it.named("n")

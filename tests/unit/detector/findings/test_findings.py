@@ -19,6 +19,7 @@ from tests.unit.detector.findings.days import (
     load,
     make,
     memory,
+    one,
     process,
     processes,
     swap,
@@ -203,6 +204,17 @@ def test_inodes_that_run_out_are_forecast() -> None:
 
     assert times(events)["inode_exhaustion"] <= 60
     assert "none left in" in events[0][1].evidence
+
+
+@pytest.mark.parametrize(("change", "finding"), [(full, "disk_full"), (no_inodes, "inode_exhaustion")])
+def test_a_file_system_that_is_unmounted_did_not_recover(change: Change, finding: str) -> None:
+    def unmounted(ms: int, sections: Sections) -> None:
+        change(ms, sections)
+        if ms >= 5 * MINUTE:
+            sections["disks"] = [disk(20, mount="/")]
+
+    closing = one([e for _, e in happens(unmounted, 15)], "close", finding)
+    assert closing.evidence["ended"] == "it is gone"
 
 
 def test_load_and_heat_become_critical() -> None:
