@@ -36,7 +36,7 @@ HASTY_SECONDS = 0.5
 
 Handle = Callable[[Sequence[Message]], Awaitable[None]]
 
-START_WITHIN = 30.0
+START_WITHIN = 60.0  # a broker's first group took more than 30 where everything started at once
 STOP_WITHIN = 2.0
 DRAIN_WITHIN = 1.5
 COMMIT_SECONDS = 2.0
