@@ -138,7 +138,7 @@ class Grouping:
         return index, at
 
     def owed(self, group: Group, now: int) -> tuple[list[Notification], int | None]:
-        """What fires and was told by one way and not by another, by that other; and when to look again."""
+        """What was told by one way and not by another, by that other; and when to look again."""
         due: set[str] = set()
         resting: dict[str, list[Entry]] = {}
         later: list[int] = []
@@ -151,8 +151,7 @@ class Grouping:
                 if at <= now or not aloft:
                     resting.setdefault(channel, []).append(entry)
         owed = [
-            replace(_message(group, "first", resting[channel][:MOST_ALERTS], [], now), channel=channel)
-            for channel in sorted(due)
+            replace(_belated(group, resting[channel][:MOST_ALERTS], now), channel=channel) for channel in sorted(due)
         ]
         return owed, min(later, default=None)
 
@@ -162,12 +161,15 @@ class Grouping:
     def debts(self, entry: Entry, group: Group) -> Iterator[tuple[str, int, bool]]:
         """Channel, when to try it again, and whether somebody is at it until then."""
         told = self._ledger.get(entry.id, group.receiver)
-        if told is None or not told.debts or not told.knows or told.aloft or group.resolves_only:
+        if told is None or not told.debts or told.aloft or group.resolves_only:
             return
-        hold = entry.hold
-        if not entry.firing or hold.muted or hold.ack or hold.flapping or self._quiet(entry, group):
+        if entry.hold.muted or entry.hold.ack or entry.hold.flapping or self._quiet(entry, group):
+            return
+        if not (told.knows if entry.firing else told.over and self._sends_resolved(group.receiver)):
             return
         for channel, debt in told.debts.items():
+            if not entry.firing and channel not in told.takers:
+                continue
             yield channel, debt.aloft_until or debt.failed_at + _pause(group.route), debt.aloft_until > 0
 
     def talk(self, group: Group, now: int) -> Talk:
@@ -245,6 +247,11 @@ def digest(
     worst = sorted(firing, key=lambda a: (-_SEVERITIES.index(a.severity), a.started_at, a.alert_id))[:MOST_ALERTS]
     rest = tuple(over)[: MOST_ALERTS - len(worst)]
     return Notification(receiver, "digest", DIGEST, {}, tuple(worst), rest, at, held_back=held_back)
+
+
+def _belated(group: Group, entries: list[Entry], now: int) -> Notification:
+    firing, over = [e for e in entries if e.firing], [e for e in entries if not e.firing]
+    return _message(group, "resolved" if not firing else "changed" if over else "first", firing, over, now)
 
 
 def _message(group: Group, occasion: Occasion, firing: list[Entry], over: list[Entry], at: int) -> Notification:

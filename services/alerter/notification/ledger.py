@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.alerter.notification.notification import Notification, Status
-from shared.schemas.alert import Delivery
+from shared.schemas.alert import Delivery, Occasion
 
 MOST_ANSWERS = 10_000
 
@@ -104,8 +104,8 @@ class Ledger:
             self.spoke(delivery.receiver, delivery.group_key, delivery.ts, delivery.status)
 
     def owe(self, delivery: Delivery, patience: int) -> None:
-        """For a receiver with several ways, each of which is to have told what fires. ``patience``: milliseconds that
-        an attempt may take.
+        """For a receiver with several ways, each of which is to tell what fires, and its end where it told that.
+        ``patience``: milliseconds that an attempt may take.
         """
         for alert_id in delivery.alert_ids:
             told = self.put(alert_id, delivery.receiver)
@@ -115,7 +115,7 @@ class Ledger:
                     told.debts.pop(delivery.channel, None)
                 if fires and delivery.outcome == "delivered" and delivery.channel not in told.takers:
                     told.takers += (delivery.channel,)
-            elif fires and not (delivery.occasion == "changed" and delivery.channel in told.takers):
+            elif _owes(fires, delivery.channel in told.takers, delivery.occasion):
                 told.debts = told.debts or {}
                 debt = told.debts.setdefault(delivery.channel, Debt(delivery.ts))
                 debt.failed_at = max(debt.failed_at, delivery.ts)
@@ -124,7 +124,7 @@ class Ledger:
 
     def tries(self, notification: Notification, until: int) -> None:
         """Somebody is at it, by one way or by all."""
-        for alert in notification.firing:
+        for alert in notification.alerts:
             told = self.get(alert.alert_id, notification.receiver)
             for channel, debt in (told.debts or {}).items() if told else ():
                 if notification.channel in ("", channel):
@@ -194,3 +194,10 @@ class Ledger:
         told.flapping |= delivery.occasion == "flapping"
         if delivery.occasion == "escalation" and delivery.notification_id not in told.escalations:
             told.escalations += (delivery.notification_id,)
+
+
+def _owes(fires: bool, took: bool, occasion: Occasion) -> bool:
+    """Whether a way that failed owes it; ``took``: it told the beginning, and "changed" is then of others."""
+    if fires:
+        return not took or occasion != "changed"
+    return took

@@ -51,7 +51,6 @@ class Notification:
             self.occasion,
             self.group_key,
             *again,
-            *([f"by {self.channel}"] if self.channel else []),
             *sorted(f"+{a.alert_id}" for a in self.firing),
             *sorted(f"-{a.alert_id}" for a in self.resolved),
         )

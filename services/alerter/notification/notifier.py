@@ -404,13 +404,12 @@ class Notifier:
             self._join_strays(entry)
         open_ends = False
         for group in entry.groups:
-            what, at = self._grouping.standing(entry, group, self._grouping.floor(group, now))
-            if what == "done":
-                continue
-            open_ends = True
             for _, due, _ in self._grouping.debts(entry, group):
+                open_ends = True
                 self._wake(group, due)
-            if what != "nothing":
+            what, at = self._grouping.standing(entry, group, self._grouping.floor(group, now))
+            open_ends = open_ends or what != "done"
+            if what not in ("nothing", "done"):
                 self._wake(group, at, entry.id if what in _NEWS else "")
             if step := self._grouping.step(entry, group):
                 self._wake(group, step[1])

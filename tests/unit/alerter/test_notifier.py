@@ -199,7 +199,7 @@ def test_what_one_way_did_not_take_and_another_did_is_told_again_by_that_way_alo
     desk.hear(desk.delivery(first, "delivered", "webhook"), desk.delivery(first, "gave_up", "email"))
     (second,) = desk.wait(6 * MINUTE)
     assert by([second]) == [("email", "+a")]
-    assert second.occasion == "first" and second.id != first.id
+    assert (second.occasion, second.id) == ("first", first.id), "if it arrived after all, it is the same mail"
     desk.hear(desk.delivery(second, "gave_up", "email"))
     (third,) = desk.wait(6 * MINUTE)
     assert third.id == second.id
@@ -256,6 +256,23 @@ def test_what_every_way_told_is_not_owed_because_it_stood_beside_news_that_faile
     assert by(desk.wait(6 * MINUTE)) == [("email", "+b")]
 
 
+def test_the_end_is_owed_by_the_way_that_told_the_beginning() -> None:
+    desk = two_ways()
+    fired = desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "delivered", "webhook"), desk.delivery(first, "delivered", "email"))
+    desk.end(fired)
+    (over,) = desk.wait(6 * MINUTE)
+    desk.hear(desk.delivery(over, "delivered", "webhook"), desk.delivery(over, "gave_up", "email"))
+    (again,) = desk.wait(6 * MINUTE)
+    assert (again.channel, again.id, said([again])) == ("email", over.id, [("ops", "resolved", "-a")])
+    desk.succeed()
+    again = desk.sent[-1]
+    assert (again.channel, again.id, len(desk.sent)) == ("email", over.id, 4)
+    desk.hear(desk.delivery(again, "delivered", "email"))
+    assert desk.wait(9 * HOUR) == []
+
+
 def test_what_is_over_or_in_hand_is_owed_to_nobody() -> None:
     desk = two_ways()
     ended, mine = desk.fire("a"), desk.fire("b")
@@ -292,6 +309,7 @@ def test_whatever_fails_every_way_has_told_what_fires_in_the_end_and_once(seed: 
     rng = random.Random(seed)
     desk = two_ways()
     knows: dict[str, list[str]] = {"email": [], "webhook": []}
+    over: dict[str, list[str]] = {"email": [], "webhook": []}
     outcomes: list[DeliveryOutcome] = ["delivered", "gave_up", "temporary_failure"]
 
     def answer(n: Notification) -> None:
@@ -300,6 +318,7 @@ def test_whatever_fails_every_way_has_told_what_fires_in_the_end_and_once(seed: 
             desk.hear(desk.delivery(n, outcome, channel))
             if outcome == "delivered":
                 knows[channel] += [a.alert_id for a in n.firing]
+                over[channel] += [a.alert_id for a in n.resolved]
 
     desk.answer = answer
     fires = {}
@@ -314,7 +333,8 @@ def test_whatever_fails_every_way_has_told_what_fires_in_the_end_and_once(seed: 
     outcomes[:] = ["delivered"]
     desk.wait(40 * MINUTE)
     assert {channel: set(fires) - set(told) for channel, told in knows.items()} == {channel: set() for channel in knows}
-    for told in knows.values():
+    for channel, told in knows.items():
+        assert set(told) - set(fires) <= set(over[channel]), "who knows of a beginning is told of the end"
         told.clear()
     desk.wait(40 * MINUTE)
     for told in knows.values():
