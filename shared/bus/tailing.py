@@ -55,17 +55,8 @@ class KafkaTail:
                 consumer = await self._connect()
                 await self._follow_new_partitions(consumer)
                 records = await consumer.getmany(timeout_ms=1000)
-            except BusError as error:
-                self._trouble = str(error)
-                log.warning("cannot read from the bus, trying again", extra={"reason": self._trouble})
-            except refusals.OF_RIGHTS as error:
-                self._trouble = str(refusals.may_not_consume(self._settings, error, self._topics, ""))
-                log.warning("cannot read from the bus, trying again", extra={"reason": self._trouble})
-                await self._disconnect()
-            except (errors.KafkaError, OSError, TimeoutError) as error:
-                self._trouble = connection.words(error)
-                log.warning("reading from the bus failed, trying again", extra={"reason": self._trouble})
-                await self._disconnect()
+            except (BusError, errors.KafkaError, OSError, TimeoutError) as error:
+                await self._failed(error)
             else:
                 delays = backoff()
                 batch = self._taken(consumer, records)
@@ -85,6 +76,13 @@ class KafkaTail:
 
     def trouble(self) -> str | None:
         return self._trouble
+
+    async def _failed(self, error: Exception) -> None:
+        if isinstance(error, refusals.OF_RIGHTS):
+            error = refusals.may_not_consume(self._settings, error, self._topics, "")
+        self._trouble = connection.words(error)
+        log.warning("cannot read from the bus, trying again", extra={"reason": self._trouble})
+        await self._disconnect()
 
     async def _ask_why_nothing_comes(self) -> None:
         """aiokafka waits for a broker that went away without a word. It may also be that nobody says anything."""
