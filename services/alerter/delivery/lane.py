@@ -19,7 +19,7 @@ from services.alerter.notification.notification import Notification
 from shared.runtime.clock import Clock
 from shared.runtime.retry import backoff
 from shared.runtime.selfmetrics import ALERTER_DELIVERIES, ALERTER_DROPPED
-from shared.schemas.alert import Delivery, DeliveryOutcome
+from shared.schemas.alert import Delivery, DeliveryOutcome, Occasion
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,9 @@ MAX_WAITING = 1000
 GATE_PAUSE_S = 1.0
 MOST_IDS = 5000
 """Alert ids in one event: a record of more is several events, for a broker refuses what is too large."""
+
+_IN_TURN: frozenset[Occasion] = frozenset(("first", "changed", "repeat", "worsened", "resolved"))
+"""Occasions of which the newest says how things stand."""
 
 Record = Callable[[Delivery], None]
 Wait = Callable[[asyncio.Event, float | None], Awaitable[None]]
@@ -82,6 +85,7 @@ class Lane:
         self._idle = asyncio.Event()
         self._idle.set()
         self._retired = False
+        self._under_way: Job | None = None
         self._ended = asyncio.Event()
         self.failing: str | None = None
         """Why the last attempt failed; ``None`` when it did not."""
@@ -95,9 +99,12 @@ class Lane:
         return len(self._jobs)
 
     def offer(self, notification: Notification) -> None:
-        """Never waits. What waits here already is not taken twice."""
+        """Never waits. What waits here already is not taken twice; what failed gives way to newer words on the same."""
         if any(job.notification.id == notification.id for job in self._jobs):
             return
+        for job in [j for j in self._jobs if j is not self._under_way and _gives_way(j, notification)]:
+            self._drop(job)
+            self.give_up(job, "newer words on the same took its place")
         if len(self._jobs) >= MAX_WAITING:
             log.error("a notification was dropped: too many wait for this receiver", extra=self._words(notification))
             ALERTER_DROPPED.add()
@@ -132,7 +139,10 @@ class Lane:
                     await self._wait(self._wake, GATE_PAUSE_S)
                 else:
                     self._idle.clear()
-                    self._settle(job, await self._attempt(job))
+                    self._under_way = job
+                    outcome = await self._attempt(job)
+                    self._under_way = None
+                    self._settle(job, outcome)
         finally:
             self._idle.set()
             self._ended.set()
@@ -235,6 +245,17 @@ class Lane:
             "alerts": len(notification.alerts),
             "host": first.host if first else "",
         }
+
+
+def _gives_way(job: Job, newer: Notification) -> bool:
+    """Whether it failed and is old news: of the same group, about alerts of which ``newer`` speaks too."""
+    older = job.notification
+    return (
+        job.attempts > 0
+        and older.group_key == newer.group_key
+        and _IN_TURN.issuperset((older.occasion, newer.occasion))
+        and not job.alert_ids.isdisjoint(alert_ids(newer))
+    )
 
 
 def alert_ids(notification: Notification) -> list[str]:

@@ -128,15 +128,19 @@ async def test_what_the_webhook_of_a_receiver_took_reaches_its_mailbox_too_once_
         world = World(Settings.model_validate(given))
         world.notifier.hear(alert("a", ts=world.clock.now_ms()))
         world.notifier.hear(alert("b", ts=world.clock.now_ms(), rule="memory_low"))
-        await world.go_on(3600)
+        await world.go_on(1800)
+        world.notifier.hear(alert("c", ts=world.clock.now_ms(), rule="disk_full"))
+        await world.go_on(60)
         mailbox = Mailbox()
         controller = Controller(mailbox, hostname="127.0.0.1", port=port)
         controller.start()
         try:
             await world.go_on(600)
-            assert len(mailbox.messages) == len(hooks.bodies) == 1
+            assert len(hooks.bodies) == 2
+            (mail,) = mailbox.messages
+            assert "and 2 more" in mail["Subject"]
             await world.go_on(3000)
         finally:
             controller.stop()
             await world.lanes.close()
-        assert len(mailbox.messages) == len(hooks.bodies) == 1
+        assert (len(mailbox.messages), len(hooks.bodies)) == (1, 2)
