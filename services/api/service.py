@@ -126,7 +126,8 @@ class ApiService:
         self.deps.intake.open(self._publisher, self._stored, self._read, self._hasten)
         self.deps.decisions.open(self._publisher)
         await self._admin.start_unix(admin_socket(self._settings))
-        self._follow(self._follow_accounts())
+        if others_may_write(self._settings):
+            self._follow(self._follow_accounts())
         self._follow(self._tell_again())
         self.deps.ready = True
 
@@ -207,6 +208,11 @@ def local(app: Any) -> Any:
 
 def admin_socket(settings: Settings) -> Any:
     return settings.data_dir.absolute() / "run" / "admin.sock"
+
+
+def others_may_write(settings: Settings) -> bool:
+    """Whether another process can reach the accounts: an embedded store is open to its own only, unless it is served."""
+    return settings.store.beside_up or not settings.clickhouse.dsn.startswith("chdb://")
 
 
 def _shown(host: str) -> str:

@@ -19,10 +19,11 @@ from services.api.messages import Text
 from services.api.paging import Cursor, read_cursor
 from services.api.queries import Queries
 from services.api.sequence import WINDOW, SequenceWindow
+from services.api.service import others_may_write
 from services.api.statements import statement
 from services.api.tables_csv import as_csv
 from shared.runtime import selfmetrics
-from shared.runtime.settings import ClickhouseSettings
+from shared.runtime.settings import ClickhouseSettings, Settings
 from tests.support.api import MemoryStore
 from tests.support.waiting import eventually
 
@@ -246,3 +247,13 @@ def test_a_statement_is_one_line_without_its_comments() -> None:
     text = statement("then_rows", table="disks", columns="percent")
     assert text.startswith("SELECT toUnixTimestamp64Milli(ts), percent FROM disks FINAL WHERE host_id = {host:String}")
     assert "\n" not in text and "--" not in text
+
+
+@pytest.mark.parametrize(
+    ("dsn", "beside_up", "expected"),
+    [("chdb://", False, False), ("chdb://", True, True), ("http://lapwing@store:8123/lapwing", False, True)],
+)
+def test_accounts_are_read_again_where_somebody_else_may_write_them(dsn: str, beside_up: bool, expected: bool) -> None:
+    """Every three seconds, which an idle product on one machine would feel."""
+    settings = Settings.model_validate({"clickhouse": {"dsn": dsn}, "store": {"beside_up": beside_up}})
+    assert others_may_write(settings) is expected
