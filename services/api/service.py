@@ -211,7 +211,7 @@ def admin_socket(settings: Settings) -> Any:
 
 
 def others_may_write(settings: Settings) -> bool:
-    """Whether another process can reach the accounts: an embedded store is open to its own only, unless it is served."""
+    """Whether another process can reach the accounts: an embedded store is open to its own, unless it is served."""
     return settings.store.beside_up or not settings.clickhouse.dsn.startswith("chdb://")
 
 
