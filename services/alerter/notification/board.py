@@ -54,6 +54,8 @@ class Entry:
     attention: Attention | None = None
     muted_at: int = 0
     """When a silence, quiet hours or somebody's acknowledgement last took hold of it."""
+    freed_at: int = 0
+    """When another alert ceased to speak for it."""
     hold: Hold = FREE
     groups: list[Group] = field(default_factory=list)
     routed: bool = False

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
+from services.alerter.notification import inhibition
 from services.alerter.notification.board import Entry
 from services.alerter.notification.escalation import next_step
 from services.alerter.notification.ledger import Ledger, Told
@@ -103,8 +104,9 @@ class Grouping:
         if hold.flapping and self._hushed(entry, group.receiver):
             return "nothing", 0
         since = entry.since or 0
+        freed = entry.freed_at and entry.freed_at + inhibition.LINGER_MS
         if told is None or not told.told_at:
-            at = max(since + route.group_wait_ms, floor, _retry(told, route))
+            at = max(since + route.group_wait_ms, freed, floor, _retry(told, route))
             return ("flap" if hold.flapping else "fresh"), at
         if _worse_since(entry, told):
             return "worse", max(entry.worse_at, floor, _retry(told, route))

@@ -290,6 +290,7 @@ class Notifier:
         self._quiet_until.update(dict.fromkeys(self._hours, 0))
         for entry in self._board:
             entry.since = None if entry.since is None else min(entry.since, now)
+            entry.freed_at = min(entry.freed_at, now)
             self._look[entry.id] = None
 
     def _look_at_what_they_mean(self) -> None:
@@ -366,9 +367,12 @@ class Notifier:
         silences = self._silences.holding(alert.labels, now)
         ack = self._acks.holding(alert, now) if entry.firing else None
         entry.outgrew = ack is None and self._acks.outgrown_by(alert, now)
+        inhibitor = self._inhibition.inhibitor(alert.alert_id)
+        if entry.hold.inhibitor and not inhibitor:
+            entry.freed_at = now
         entry.hold = Hold(
             tuple(s.id for s in silences),
-            self._inhibition.inhibitor(alert.alert_id),
+            inhibitor,
             (ack.author or "somebody") if ack else "",
             self._flaps.flapping(alert.fingerprint),
         )

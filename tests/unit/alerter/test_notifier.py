@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.alerter.notification.inhibition import LINGER_MS
 from services.alerter.notification.notification import Notification
 from services.alerter.notification.notifier import UNANSWERED_MS
 from services.alerter.routing import file as routing_file
@@ -464,8 +465,9 @@ def test_a_silent_host_speaks_for_its_other_alerts() -> None:
     desk.fire("a")
     desk.fire("b", host_id="h2", rule="disk_full")
     assert said(desk.wait(MINUTE)) == [("ops", "first", "+s"), ("ops", "first", "+b")]
-    # It speaks again, and what is still wrong with it is told now.
+    # It speaks again, and what goes on being wrong with it is told.
     desk.end(silent)
+    assert said(desk.wait(LINGER_MS - SECOND)) == [("ops", "resolved", "-s")]
     desk.wait(MINUTE)
     assert sorted(said(desk.sent[2:])) == [("ops", "first", "+a"), ("ops", "resolved", "-s")]
 
@@ -479,6 +481,18 @@ def test_the_worse_of_two_says_it() -> None:
     # The lesser ends first: nobody knew of it, nobody need know.
     desk.end(warning)
     assert desk.wait(HOUR) == []
+
+
+def test_what_ends_a_little_after_the_one_that_spoke_for_it_is_never_told() -> None:
+    desk = Desk(plan(SHIPPED))
+    worse = desk.fire("c", rule="memory_exhausted", metric="memory.percent", severity="critical")
+    lesser = desk.fire("w", rule="memory_low", metric="memory.percent")
+    desk.wait(MINUTE)
+    desk.end(worse)
+    desk.wait(MINUTE)
+    desk.end(lesser)
+    desk.wait(HOUR)
+    assert said(desk.sent) == [("ops", "first", "+c"), ("ops", "resolved", "-c")]
 
 
 def test_the_end_of_what_is_inhibited_is_told_when_it_no_longer_is() -> None:
