@@ -12,8 +12,8 @@ from shared.schemas.alert import Alert
 from shared.schemas.control import InhibitRule
 
 LINGER_MS = 120_000
-"""What another alert spoke for is told by itself only when it has outlasted that one by so much: of one cause, one thing
-is over a little before the other.
+"""What another alert spoke for is told by itself only when it has outlasted that one by so much: of one cause, one
+thing is over a little before the other.
 """
 
 FINDING = "finding"
