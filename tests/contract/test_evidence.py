@@ -177,6 +177,17 @@ async def test_of_an_anomaly_the_metric_that_made_it_is_shown_with_what_is_usual
     assert len(after.points) > 5
 
 
+async def test_of_an_anomaly_that_the_store_does_not_have_yet_the_metric_that_it_names_is_shown(
+    store: Store, evidence: Stored
+) -> None:
+    await fill(store, "landing_metrics", (sample(s, memory={"percent": 30.0 + s / 100}) for s in range(-300, 20)))
+    said = {"contributions": "memory.percent 33.0 % (usually 0.0 % to 30.0 %)"}
+    about = fired(metric="", condition="anomaly", anomaly_id="not yet", annotations=said, value=3.0, threshold=1.0)
+    found = await evidence.gather(about, T0 + 31_000)
+    assert found.metric == "memory.percent"
+    assert found.points and found.points[-1][1] > 30
+
+
 @pytest.mark.parametrize("condition", ["silent", "absent", "forecast"])
 async def test_a_value_that_is_not_the_metrics_is_not_drawn(store: Store, evidence: Stored, condition: str) -> None:
     await fill(store, "landing_metrics", (sample(s, cpu={"percent": 20.0}) for s in range(-60, 10)))

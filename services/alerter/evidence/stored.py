@@ -92,6 +92,10 @@ class Stored:
                 found["expected"] = (contribution.expected_low, contribution.expected_high)
                 instance = next(iter(contribution.labels.values()), "")
                 return COLUMNS[contribution.metric], instance, (at, contribution.value)
+            # The store may not have it yet; the alert names what tells most first.
+            named = COLUMNS.get(alert.annotations.get("contributions", "").partition(" ")[0])
+            if named is not None and not named.label:
+                return named, "", None
             found["threshold"] = alert.threshold
             return COLUMNS.get("host.score"), "", _own(alert)
         column = COLUMNS.get(alert.labels.get("metric", ""))
