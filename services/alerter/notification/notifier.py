@@ -21,10 +21,10 @@ from services.alerter.notification.grouping import MOST_ALERTS, Group, Grouping,
 from services.alerter.notification.inhibition import Inhibition
 from services.alerter.notification.ledger import Ledger
 from services.alerter.notification.notification import Notification
+from services.alerter.notification.quiet import Quiet
 from services.alerter.notification.silences import Silences
 from services.alerter.notification.trials import Trials
 from services.alerter.routing.plan import Plan, with_entered
-from shared.alerting import quiet_hours
 from shared.alerting.matching import matches
 from shared.alerting.routing import Router, group_labels
 from shared.schemas.alert import Alert, Attention, Delivery
@@ -207,7 +207,7 @@ class Notifier:
             self._silences.next_turn(),
             self._acks.next_turn(),
             self._flaps.next_turn(),
-            min(self._quiet_until.values(), default=None),
+            self._quiet.next_turn(),
             min((f.until for f in self._flights.values()), default=None),
             min((h.until for h in self._held.values()), default=None),
         ]
@@ -287,7 +287,7 @@ class Notifier:
     def _look_anew(self, now: int) -> None:
         """The clock was set back: what was to happen by the other time would be late by the difference."""
         self._decided = now
-        self._quiet_until.update(dict.fromkeys(self._hours, 0))
+        self._quiet.look_anew()
         for entry in self._board:
             entry.since = None if entry.since is None else min(entry.since, now)
             entry.freed_at = min(entry.freed_at, now)
@@ -310,9 +310,7 @@ class Notifier:
         self._due: list[tuple[int, int, Group]] = []
         self._pushed = 0
         self._held: dict[str, _Held] = {}
-        self._hours = {h.name: h for h in plan.quiet_hours}
-        self._quiet: dict[str, bool] = {}
-        self._quiet_until: dict[str, int] = dict.fromkeys(self._hours, 0)
+        self._quiet = Quiet(plan.quiet_hours)
         self._flaps.adopt(plan.flapping)
         self._inhibition = Inhibition(plan.inhibit_rules)
         for entry in self._board:
@@ -334,15 +332,9 @@ class Notifier:
                 self._schedule(entry, now)
         for fingerprint in self._flaps.turn(now):
             self._look |= dict.fromkeys(self._board.of(fingerprint))
-        changed = {name for name, until in self._quiet_until.items() if until <= now}
-        for name in changed:
-            hours = self._hours[name]
-            self._quiet[name] = quiet_hours.is_quiet(hours, now)
-            change = quiet_hours.next_change(hours, now)
-            self._quiet_until[name] = now + _KEPT_MS if change is None else change
-        if changed:
+        if turned := self._quiet.turn(now):
             for entry in self._board:
-                if any(changed.intersection(g.route.quiet) for g in entry.groups):
+                if any(turned.intersection(g.route.quiet) for g in entry.groups):
                     self._look[entry.id] = None
         for notification_id, flight in list(self._flights.items()):
             if flight.until <= now:
@@ -386,7 +378,7 @@ class Notifier:
     def _attention(
         self, entry: Entry, silences: list[Silence], ack: Acknowledgement | None, now: int
     ) -> Attention | None:
-        quiet = {name: self._quiet_until[name] for name in self._all_quiet(entry)}
+        quiet = {name: self._quiet.until[name] for name in self._all_quiet(entry)}
         return attention_of(entry, silences, ack, quiet, self._flaps.fires(entry.alert.fingerprint), now)
 
     def _route(self, entry: Entry) -> None:
@@ -576,20 +568,14 @@ class Notifier:
         """Whom no route leads to any more is told when anybody may be."""
         if group.resolves_only:
             return bool(self._all_quiet(entry))
-        return any(self._quiet_name(entry, name) for name in group.route.quiet)
-
-    def _quiet_name(self, entry: Entry, name: str) -> bool:
-        if not self._quiet.get(name):
-            return False
-        through = self._hours[name].lets_through
-        return not (through and matches(through, entry.alert.labels))
+        return any(self._quiet.holds(name, entry.alert.labels) for name in group.route.quiet)
 
     def _all_quiet(self, entry: Entry) -> list[str]:
         """The quiet hours that keep it from everybody; none where somebody may be told."""
         groups = [g for g in entry.groups if not g.resolves_only]
         if not groups or not all(self._quiet_for(entry, g) for g in groups):
             return []
-        return sorted({n for g in groups for n in g.route.quiet if self._quiet_name(entry, n)})
+        return sorted({n for g in groups for n in g.route.quiet if self._quiet.holds(n, entry.alert.labels)})
 
     def _hushed(self, entry: Entry, receiver: str) -> bool:
         return self._flaps.knows(entry.alert.fingerprint, receiver)
