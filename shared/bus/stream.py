@@ -41,6 +41,7 @@ STOP_WITHIN = 2.0
 DRAIN_WITHIN = 1.5
 COMMIT_SECONDS = 2.0
 LOOK_EVERY = 15.0
+LOOK_WITHIN = 15.0
 STALLED_AFTER = 120.0
 METADATA_SECONDS = 30.0
 
@@ -273,7 +274,7 @@ class StreamService:
         consumer, progress = self._app.consumer, self._app.progress
         now = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(LOOK_EVERY):
+            async with asyncio.timeout(LOOK_WITHIN):
                 reached = self._reached()  # before the answer, which may be older than what is read meanwhile
                 ends = await consumer.highwaters(*consumer.assignment())
                 if anew := await self._made_anew(ends, reached):
