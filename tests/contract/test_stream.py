@@ -228,6 +228,29 @@ async def test_the_next_batch_is_at_hand_and_waits_its_turn(bus: TestBus) -> Non
     assert values == sorted(values)
 
 
+async def test_who_is_behind_does_not_wait_a_second_whenever_the_buffers_are_full(
+    bus: TestBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic, notebook, many = await bus.topic(partitions=1), Notebook(), 20_000
+    slept: list[float] = []
+    out = publisher(bus.settings.kafka, "test")
+    await out.start()
+    for start in range(0, many, 2000):
+        await asyncio.gather(*(out.publish(topic, f"{n}", b"%d" % n) for n in range(start, start + 2000)))
+    await out.stop()
+    async with processing(bus, bus.name(), [topic], notebook, size=500, ahead=True) as service:
+        consumer = service._app.consumer
+        sleep = consumer.sleep
+
+        async def noted(seconds: float, **more: object) -> None:
+            slept.append(seconds)
+            await sleep(seconds, **more)
+
+        monkeypatch.setattr(consumer, "sleep", noted)
+        await eventually(lambda: len(notebook.seen) >= many, within=60)
+    assert slept.count(1) < 2, "the buffers were full five times"
+
+
 async def test_while_nothing_can_be_stored_no_more_is_held_than_fits_the_buffers(bus: TestBus) -> None:
     """Counted in messages: what the client and Faust have taken off the wire and nobody has finished with."""
     topic, notebook, many = await bus.topic(partitions=2), Notebook(), 16_000
