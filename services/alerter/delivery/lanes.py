@@ -112,11 +112,11 @@ class Lanes:
 
     @property
     def waiting(self) -> int:
-        return sum(lane.waiting for entry in self._entries.values() for lane in entry.lanes.values())
+        return sum(lane.waiting for lane in self._open_lanes())
 
     def forget(self) -> None:
         """What waits is somebody else's to deliver."""
-        for lane in (*self._leaving, *(lane for entry in self._entries.values() for lane in entry.lanes.values())):
+        for lane in (*self._leaving, *self._open_lanes()):
             lane.forget()
 
     async def watch(self) -> None:
@@ -127,22 +127,23 @@ class Lanes:
 
     async def drain(self, within: float) -> None:
         """Waits until nothing is left that could be sent at once, at most ``within`` seconds."""
-        lanes = [lane for entry in self._entries.values() for lane in entry.lanes.values()]
-        await asyncio.gather(*(lane.drain(within) for lane in lanes))
+        await asyncio.gather(*(lane.drain(within) for lane in self._open_lanes()))
 
     async def close(self) -> None:
         """What still waits is neither delivered nor recorded."""
-        entries, self._entries = self._entries, {}
+        lanes, self._entries = self._open_lanes(), {}
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        for entry in entries.values():
-            for lane in entry.lanes.values():
-                await lane.close()
+        for lane in lanes:
+            await lane.close()
         made, self._made = self._made, {}
         for _, channels in made.values():
             for channel in channels:
                 await channel.close()
+
+    def _open_lanes(self) -> list[Lane]:
+        return [lane for entry in self._entries.values() for lane in entry.lanes.values()]
 
     def _channels(self, receiver: Receiver) -> list[Channel]:
         prepared, channels = self._made.pop(receiver.name, (None, []))

@@ -57,10 +57,8 @@ def quantity(metric: str, value: float | None) -> str:
         return "?"
     if metric == "seconds":
         return duration(value * 1000)
-    if metric not in BY_NAME:
-        return f"{value:.2f}".rstrip("0").rstrip(".")
-    known = BY_NAME[metric]
-    if known.unit == "score":
+    known = BY_NAME.get(metric)
+    if known is None or known.unit == "score":
         return f"{value:.2f}".rstrip("0").rstrip(".")
     if known.unit.startswith("bytes"):
         return _binary(value) + known.unit.removeprefix("bytes").replace(" per second", "/s")
