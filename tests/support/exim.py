@@ -11,8 +11,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -95,20 +95,27 @@ class Exim:
         return False
 
 
+Start = Callable[[Path, Path, Authority], tuple[subprocess.Popen[bytes], "Exim"]]
+
+
 @contextmanager
-def exim(authority: Authority) -> Iterator[Exim]:
-    """One that listens, until the end."""
-    packages = at_hand(lambda: unpacked("exim", *PACKAGES))
-    with tempfile.TemporaryDirectory(prefix="lapwing-exim-") as directory:
-        run = Path(directory)
-        process, it = _start(run, packages, authority)
+def listening(name: str, packages: Sequence[str], start: Start, authority: Authority) -> Iterator[Exim]:
+    """A server of these packages: ``start(its directory, where they are unpacked, authority)``; until the end."""
+    there = at_hand(lambda: unpacked(name, *packages))
+    with tempfile.TemporaryDirectory(prefix=f"lapwing-{name}-") as directory:
+        process, it = start(Path(directory), there, authority)
         try:
-            _until_it_listens(it, process)
+            _until_it_listens(name, it, process)
             yield it
         finally:
             # With its children: one that still delivers would write on into what is being removed.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def exim(authority: Authority) -> AbstractContextManager[Exim]:
+    """One that listens, until the end."""
+    return listening("exim", PACKAGES, _start, authority)
 
 
 def _start(run: Path, packages: Path, authority: Authority) -> tuple[subprocess.Popen[bytes], Exim]:
@@ -149,13 +156,14 @@ def _start(run: Path, packages: Path, authority: Authority) -> tuple[subprocess.
     return process, Exim(run, starttls, tls)
 
 
-def _until_it_listens(it: Exim, process: subprocess.Popen[bytes]) -> None:
+def _until_it_listens(name: str, it: Exim, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + STARTS_WITHIN
     while process.poll() is None and time.monotonic() < until:
         if it.listens():
             return
         time.sleep(0.05)
-    raise AssertionError(f"Exim does not listen; it said:\n{(it.directory / 'said').read_text()[-2000:]}")
+    logs = [f.read_text()[-2000:] for f in (it.directory / "said", it.directory / f"{name}.log") if f.exists()]
+    raise AssertionError(f"{name} does not listen; it said:\n" + "\n".join(logs))
 
 
 def free_ports() -> tuple[int, int]:

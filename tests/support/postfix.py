@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from tests.support.debian import at_hand, unpacked
-from tests.support.exim import Exim, free_ports
+from tests.support.exim import Exim, free_ports, listening
 from tests.support.tls import Authority
 
-STARTS_WITHIN = 20  # seconds
 PACKAGES = (
     *("postfix", "libicu72", "libdb5.3", "libnsl2", "libtirpc3", "libnss-wrapper"),
     *("libsasl2-2", "libsasl2-modules", "libsasl2-modules-db", "sasl2-bin"),
@@ -80,21 +74,11 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
-@contextmanager
-def postfix(authority: Authority) -> Iterator[Exim]:
+def postfix(authority: Authority) -> AbstractContextManager[Exim]:
     """One that listens, until the end."""
     if os.getuid() != 0:
         pytest.skip("only root may start Postfix")
-    packages = at_hand(lambda: unpacked("postfix", *PACKAGES))
-    with tempfile.TemporaryDirectory(prefix="lapwing-postfix-") as directory:
-        run = Path(directory)
-        process, it = _start(run, packages, authority)
-        try:
-            _until_it_listens(it, process)
-            yield it
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    return listening("postfix", PACKAGES, _start, authority)
 
 
 def _start(run: Path, packages: Path, authority: Authority) -> tuple[subprocess.Popen[bytes], Exim]:
@@ -158,13 +142,3 @@ def _password(run: Path, root: Path, environment: dict[str, str]) -> None:
         [str(root / "usr/sbin/saslpasswd2"), *words], input=b"pee-wit", env=environment, check=True, timeout=30
     )
     file.chmod(0o644)
-
-
-def _until_it_listens(it: Exim, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + STARTS_WITHIN
-    while process.poll() is None and time.monotonic() < until:
-        if it.listens():
-            return
-        time.sleep(0.05)
-    logs = [f.read_text()[-2000:] for f in (it.directory / "said", it.directory / "postfix.log") if f.exists()]
-    raise AssertionError("Postfix does not listen; it said:\n" + "\n".join(logs))
