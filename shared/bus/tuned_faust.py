@@ -85,6 +85,9 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_wait_ms = self.consumer.app.fetch_wait_ms  # 1500 in Faust, and not a setting
         return consumer
 
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Faust tells by its statistics, which are not kept, whether a stream stands still; ``Progress`` knows."""
+
     async def seek_to_committed(self) -> Any:
         """Where nothing was committed yet, aiokafka stays where it is: behind all that was read of the partition and
         thrown away in the midst of a rebalance. Of a topic made anew what is committed is of the old one.

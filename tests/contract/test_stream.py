@@ -404,6 +404,21 @@ async def test_commits_that_move_keep_it_going(bus: TestBus, monkeypatch: pytest
         watching.cancel()
 
 
+async def test_nothing_is_said_of_a_stream_that_moves(bus: TestBus, caplog: pytest.LogCaptureFixture) -> None:
+    topic, notebook = await bus.topic(), Notebook()
+    async with processing(bus, bus.name(), [topic], notebook) as service:
+        await publish(bus.settings, topic, "a")
+        await eventually(lambda: notebook.seen)
+        consumer = service._app.consumer
+        thread = consumer._thread
+        thread.time_started -= 3600
+        for tp in thread._ensure_consumer().assignment():
+            # New messages have just come and are not read yet, as so often.
+            thread._ensure_consumer()._subscription.subscription.assignment.state_value(tp).highwater += 5
+        await consumer.verify_all_partitions_active()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize("tells_ids", [True, False])
 async def test_a_topic_deleted_and_made_anew_is_read_from_its_beginning(
     bus: TestBus, monkeypatch: pytest.MonkeyPatch, tells_ids: bool
