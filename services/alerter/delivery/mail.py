@@ -17,6 +17,7 @@ from services.alerter.delivery.webhook_body import dashboard_link
 from services.alerter.evaluation.wording import duration, instant, quantity
 from services.alerter.evidence.port import Gathered
 from services.alerter.notification.notification import Notification
+from services.alerter.rules.findings import UNUSUAL
 from services.alerter.rules.rule import Language
 from shared.alerting.links import Action
 from shared.schemas.alert import Alert
@@ -140,6 +141,8 @@ def _facts(
     ended: bool,
 ) -> dict[str, Any]:
     condition = alert.labels.get("condition", "")
+    # A finding has words; how far a score is from its limit tells nobody anything beside them.
+    named = condition == "anomaly" and alert.labels.get("finding", UNUSUAL) != UNUSUAL
     metric = _UNIT_OF.get(condition, alert.labels.get("metric", ""))
     until = (alert.ended_at or alert.ts) if ended else None
     said = {k: clip(v, _MOST_WORDS) for k, v in alert.annotations.items()}
@@ -159,8 +162,8 @@ def _facts(
         "colour": _COLOURS[kind],
         "summary": clip(alert.summary, _MOST_WORDS),
         "metric": clip(alert.labels.get("metric", ""), _MOST_LABEL),
-        "value": _value(words, condition, metric, alert.value),
-        "threshold": quantity(metric, alert.threshold) if alert.threshold is not None else "",
+        "value": "" if named else _value(words, condition, metric, alert.value),
+        "threshold": "" if named or alert.threshold is None else quantity(metric, alert.threshold),
         "expected": _expected(seen),
         "since": instant(alert.started_at),
         "until": instant(until) if until else "",
