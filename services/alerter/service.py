@@ -176,6 +176,7 @@ class Alerter:
             clock,
             may=lambda: self._lease.held,
             behind=lambda: self._following.behind or self._echo.missing > UNHEARD_SECONDS,
+            changed=self._following.heard,
         )
         self._lease = Lease(
             settings.kafka, ALERTS, GROUP, clock, on_change=self._leads, hand_over=self._telling.hand_over
@@ -217,7 +218,6 @@ class Alerter:
             if self._mirror:
                 self._mirror.show([event])
         self._notifier.hear(event)
-        self._telling.changed.set()
 
     def told(self, key: str, event: Control | None) -> None:
         kind, _, name = key.partition(":")
@@ -225,7 +225,6 @@ class Alerter:
             self._watched[name] = event if isinstance(event, Watched) else None
         self._receivers_changed |= kind == "receiver"
         self._notifier.told(key, event)
-        self._telling.changed.set()
 
     # -- life --------------------------------------------------------------------------------------------------
 
