@@ -304,6 +304,15 @@ class SmtpSettings(Section):
     security: Literal["starttls", "tls", "none"] = Field("starttls", description="`starttls`, `tls` or `none`")
 
 
+class MetricsSettings(Section):
+    host: str = Field("127.0.0.1", description="address of the port below")
+    port: Annotated[int, Field(ge=0, le=65_533)] | None = Field(
+        None,
+        description="where a service that runs without the API serves its `/metrics`: ingest here, the detector one "
+        "above, the alerter two above; 0 takes free ones, unset none",
+    )
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least important line that is written"
@@ -325,6 +334,7 @@ class Settings(Section):
     detector: DetectorSettings = DetectorSettings()
     alerter: AlerterSettings = AlerterSettings()
     smtp: SmtpSettings = SmtpSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
 
