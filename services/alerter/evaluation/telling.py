@@ -60,14 +60,13 @@ class Teller:
             alert_labels[FINDING] = anomaly.finding
         elif previous is not None and FINDING in previous.labels:
             alert_labels[FINDING] = previous.labels[FINDING]
-        title = self._title(rule, alert_labels.get(FINDING, UNUSUAL))
         evidence = _evidence(anomaly, self.language) if anomaly else previous.annotations if previous else {}
-        named = alert_labels.get(FINDING, UNUSUAL) != UNUSUAL
-        summary = (named and evidence.get("description")) or self._sentence(
-            host, rule, key[1], change.value, left_ms, title
-        )
-        advice = self._advice(rule, alert_labels.get(FINDING, UNUSUAL))
-        annotations = {**evidence, "summary": summary, "title": title, "advice": advice}
+        finding = alert_labels.get(FINDING, UNUSUAL)
+        title = self._title(rule, finding)
+        # What was found has words of its own; of the rest, its number is all there is to say.
+        own = "" if finding == UNUSUAL else evidence.get("description", "")
+        summary = own or self._sentence(host, rule, key[1], change.value, left_ms, title)
+        annotations = {**evidence, "summary": summary, "title": title, "advice": self._advice(rule, finding)}
         suffix = f":{change.at}" if change.reason is Reason.WORSE else ""
         return Alert(
             event_id=f"{alert_id}:{change.state}{suffix}",
