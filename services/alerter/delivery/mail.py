@@ -15,7 +15,7 @@ from markupsafe import Markup
 from services.alerter.delivery.brevity import clip, one_line
 from services.alerter.delivery.webhook_body import dashboard_link
 from services.alerter.evaluation.wording import duration, instant, quantity
-from services.alerter.evidence.port import Gathered, LogLine
+from services.alerter.evidence.port import Gathered, LogLine, Similar
 from services.alerter.notification.notification import Notification
 from services.alerter.rules.findings import UNUSUAL
 from services.alerter.rules.rule import Language
@@ -219,12 +219,16 @@ def _how_much(alert: Alert, words: Mapping[str, Any], exhibit: Exhibit) -> dict[
     # A finding has words; how far a score is from its limit tells nobody anything beside them.
     named = condition == "anomaly" and alert.labels.get("finding", UNUSUAL) != UNUSUAL
     metric = _UNIT_OF.get(condition, alert.labels.get("metric", ""))
+
+    def said(value: float | None) -> str:
+        return "" if named else _value(words, condition, metric, value)
+
     return {
         "metric": clip(alert.labels.get("metric", ""), _MOST_LABEL),
-        "value": "" if named else _value(words, condition, metric, alert.value),
+        "value": said(alert.value),
         "threshold": "" if named or alert.threshold is None else quantity(metric, alert.threshold),
         "expected": _expected(seen),
-        "similar": _similar(words, exhibit, metric),
+        "similar": _similar(words, seen.similar, said),
         "cid": exhibit.cid,
         "chart_of": clip(" ".join(filter(None, (seen.metric, seen.instance))), _MOST_LABEL),
     }
@@ -258,13 +262,13 @@ def _expected(seen: Gathered) -> str:
     return f"{low} – {high}"
 
 
-def _similar(words: Mapping[str, Any], exhibit: Exhibit, metric: str) -> str:
-    before = exhibit.gathered.similar
+def _similar(words: Mapping[str, Any], before: Similar | None, said: Callable[[float | None], str]) -> str:
     if before is None:
         return ""
     lasted = duration(before.ended_at - before.started_at) if before.ended_at else "?"
     text = words["similar"].format(at=instant(before.started_at), time=lasted)
-    return str(text) + (f" ({quantity(metric, before.value)})" if before.value is not None else "")
+    value = said(before.value)
+    return f"{text} ({value})" if value else str(text)
 
 
 def _title(alert: Alert) -> str:

@@ -280,6 +280,20 @@ def test_what_was_gathered_is_shown() -> None:
     assert "upstream &lt;timed out&gt;" in mail.html
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"condition": "anomaly", "finding": "unusual"}, "for 12 min (score 2)\n"),
+        ({"condition": "anomaly", "finding": "memory_leak"}, "for 12 min\n"),
+        ({"condition": "silent"}, "for 12 min (nothing heard for 2 s)\n"),
+    ],
+)
+def test_the_last_time_says_what_its_number_is(labels: dict[str, str], said: str) -> None:
+    seen = Gathered(similar=Similar("z", 1_799_900_000_000, 1_799_900_720_000, 2.0))
+    fired = alert("a", condition=labels["condition"], labels=labels)
+    assert said in render(note(fired), "en", None, exhibits={"a": Exhibit(seen)}).text
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_chat_gets_title_and_text(language: Language) -> None:
     told = note(*(alert(f"a{i}", host=f"web{i}") for i in range(7)), resolved=(alert("b", state="resolved"),))
