@@ -84,6 +84,7 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         parts.append(broker)
     else:
         data_dir.claim(names)
+    parts += _measured(settings, names, health)
     topics = _Topics(settings, topics_of(names)) if kind != "embedded://" and set(names) - {"agent"} else None
     if topics:
         parts.append(topics)
@@ -106,6 +107,17 @@ def build(settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock |
         claim, *others = parts
         parts = [claim, *_served(settings, others)]
     return Product(settings, parts, health)
+
+
+def _measured(settings: Settings, names: Sequence[str], health: Health) -> list[Service]:
+    """The port for its own metrics, which is there while it still waits for others; with the API they are the API's."""
+    port = settings.metrics.port
+    if port is None or "api" in names:
+        return []
+    from shared.runtime.own_metrics import MEASURED, MetricsPort
+
+    above = [number for number, name in enumerate(MEASURED) if name in names][:1]
+    return [MetricsPort(health, settings.metrics.host, port + number if port else 0) for number in above]
 
 
 def _owed(name: str, settings: Settings, clock: Clock, parts: list[Service]) -> dict[str, Any]:

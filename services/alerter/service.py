@@ -84,12 +84,7 @@ def build(
     seconds until another alerter takes over a dead one's hosts.
     """
     changes = Changes(settings)
-    try:
-        book, plan = changes.first()
-    except RulesError as error:
-        raise SettingsError(f"LAPWING_ALERTER__RULES: {error}") from None
-    except RoutingError as error:
-        raise SettingsError(f"LAPWING_ALERTER__ROUTING: {error}") from None
+    book, plan = _first(changes)
     evidence = evidence or NoEvidence()
     channels = channels or (lambda receiver: channels_of(receiver, settings, evidence))
     if not plan.receivers:
@@ -120,6 +115,15 @@ def build(
     return alerter
 
 
+def _first(changes: Changes) -> tuple[Book, Plan]:
+    try:
+        return changes.first()
+    except RulesError as error:
+        raise SettingsError(f"LAPWING_ALERTER__RULES: {error}") from None
+    except RoutingError as error:
+        raise SettingsError(f"LAPWING_ALERTER__ROUTING: {error}") from None
+
+
 class Alerter:
     name = "alerter"
 
@@ -148,35 +152,13 @@ class Alerter:
         self._evidence = evidence
         self._known = KnownAlerts()
         self._hearing = Hearing(ends)
-        self._evaluator = Evaluator(
-            book.enabled,
-            silent_after_ms=self._silent_after_ms,
-            language=settings.alerter.language,
-            max_hosts=settings.alerter.max_hosts,
-            name=f"{socket.gethostname()}:{settings.data_dir.absolute()}",
-            known=self._known.of,
-            ours=lambda host_id: stream.owns(METRICS, host_id),
-        )
+        self._evaluator = self._evaluator_of(book)
         self.processor = Processor(self._evaluator, self._hearing, self._echo, clock)
         self._notifier = Notifier(plan)
         self.recorder = Recorder(self._echo)
-        self.lanes = Lanes(
-            channels,
-            self.recorder.record,
-            clock,
-            max_attempts=settings.alerter.max_attempts,
-            timeout=settings.alerter.timeout,
-            may_deliver=lambda: self._lease.held,
-        )
+        self.lanes = self._lanes_of(channels)
         self._following = Following(tail, self, history)
-        self._telling = Telling(
-            self._notifier,
-            self.lanes,
-            self.recorder,
-            clock,
-            may=lambda: self._lease.held,
-            behind=lambda: self._following.behind or self._echo.missing > UNHEARD_SECONDS,
-        )
+        self._telling = self._telling_of()
         self._lease = Lease(
             settings.kafka, ALERTS, GROUP, clock, on_change=self._leads, hand_over=self._telling.hand_over
         )
@@ -191,6 +173,38 @@ class Alerter:
         self._partitions: set[int] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._ticked = self._heard = clock.monotonic()
+
+    def _evaluator_of(self, book: Book) -> Evaluator:
+        return Evaluator(
+            book.enabled,
+            silent_after_ms=self._silent_after_ms,
+            language=self._settings.alerter.language,
+            max_hosts=self._settings.alerter.max_hosts,
+            name=f"{socket.gethostname()}:{self._settings.data_dir.absolute()}",
+            known=self._known.of,
+            ours=lambda host_id: self._stream.owns(METRICS, host_id),
+        )
+
+    def _lanes_of(self, channels: Build) -> Lanes:
+        return Lanes(
+            channels,
+            self.recorder.record,
+            self._clock,
+            max_attempts=self._settings.alerter.max_attempts,
+            timeout=self._settings.alerter.timeout,
+            may_deliver=lambda: self._lease.held,
+        )
+
+    def _telling_of(self) -> Telling:
+        return Telling(
+            self._notifier,
+            self.lanes,
+            self.recorder,
+            self._clock,
+            may=lambda: self._lease.held,
+            behind=lambda: self._following.behind or self._echo.missing > UNHEARD_SECONDS,
+            changed=self._following.heard,
+        )
 
     # An HTTP client is loaded where one of these is asked for.
 
@@ -217,7 +231,6 @@ class Alerter:
             if self._mirror:
                 self._mirror.show([event])
         self._notifier.hear(event)
-        self._telling.changed.set()
 
     def told(self, key: str, event: Control | None) -> None:
         kind, _, name = key.partition(":")
@@ -225,7 +238,6 @@ class Alerter:
             self._watched[name] = event if isinstance(event, Watched) else None
         self._receivers_changed |= kind == "receiver"
         self._notifier.told(key, event)
-        self._telling.changed.set()
 
     # -- life --------------------------------------------------------------------------------------------------
 

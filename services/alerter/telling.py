@@ -31,17 +31,19 @@ class Telling:
         *,
         may: Callable[[], bool],
         behind: Callable[[], bool],
+        changed: asyncio.Event,
     ) -> None:
-        """``may``: whether we hold the lease. ``behind``: whether the topics have something we have not heard."""
+        """``may``: whether we hold the lease. ``behind``: whether the topics have something we have not heard.
+        ``changed`` is set when there may be something new to decide, and whenever something was heard.
+        """
         self._notifier = notifier
         self._lanes = lanes
         self._recorder = recorder
         self._clock = clock
         self._may = may
         self._behind = behind
+        self.changed = changed
         self._since: float | None = None
-        self.changed = asyncio.Event()
-        """Set when there may be something new to decide."""
 
     def leads(self, ours: bool) -> None:
         """The lease came, or went."""
@@ -74,8 +76,10 @@ class Telling:
                 self._notifier.rest(self._clock.now_ms())
             return LOOK_S
         settled = self._since + SETTLE_S - self._clock.monotonic()
-        if settled > 0 or self._behind():
+        if settled > 0:
             return max(settled, LEAST_PAUSE_S)
+        if self._behind():
+            return LOOK_S  # what is heard wakes us before
         now = self._clock.now_ms()
         decision = self._notifier.decide(now)
         for attention in decision.attention:

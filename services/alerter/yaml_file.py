@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from shared.schemas.refusals import reason
+
 MAX_FILE_BYTES = 1 << 18
 MOST_PROBLEMS = 10
 _MOST_NODES = 20_000
@@ -143,7 +145,7 @@ def _why(error: Any, model: type[BaseModel]) -> str:
         return f"unknown key{f'; did you mean `{close[0]}`?' if close else ''}"
     if error["type"] == "string_pattern_mismatch":
         return f"`{error['input']}` must be letters, digits and underscores only (names: lower case)"
-    return str(error["msg"]).removeprefix("Value error, ")
+    return reason(error)
 
 
 def _all_keys(model: type[BaseModel]) -> list[str]:

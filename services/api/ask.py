@@ -14,6 +14,7 @@ from services.api import messages, parameters
 from services.api.errors import ApiError, unprocessable
 from services.api.messages import Language, Text
 from services.api.parameters import Parameter, Values
+from shared.schemas.refusals import reason
 
 if TYPE_CHECKING:
     from services.api.auth.principal import Principal
@@ -99,4 +100,4 @@ def _problem(error: ValidationError, model: type[BaseModel]) -> Text:
         return messages.BAD_PARAMETER.of(name=name, allowed=messages.LONG_ENOUGH.of(least=limits["min_length"]))
     if kind in _TYPES:
         return messages.BAD_PARAMETER.of(name=name, allowed=_TYPES[kind])
-    return messages.BAD_FIELD.of(name=name, problem=first["msg"])
+    return messages.BAD_FIELD.of(name=name, problem=reason(first))

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, V
 from pydantic.fields import FieldInfo
 
 from shared.runtime import lean_pydantic  # noqa: F401 - before the first model
+from shared.schemas.refusals import reason
 
 PREFIX = "LAPWING_"
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -304,6 +305,15 @@ class SmtpSettings(Section):
     security: Literal["starttls", "tls", "none"] = Field("starttls", description="`starttls`, `tls` or `none`")
 
 
+class MetricsSettings(Section):
+    host: str = Field("127.0.0.1", description="address of the port below")
+    port: Annotated[int, Field(ge=0, le=65_533)] | None = Field(
+        None,
+        description="where a service that runs without the API serves its `/metrics`: ingest here, the detector one "
+        "above, the alerter two above; 0 takes free ones, unset none",
+    )
+
+
 class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least important line that is written"
@@ -325,6 +335,7 @@ class Settings(Section):
     detector: DetectorSettings = DetectorSettings()
     alerter: AlerterSettings = AlerterSettings()
     smtp: SmtpSettings = SmtpSettings()
+    metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
 
 
@@ -339,7 +350,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     try:
         return Settings.model_validate(_parsed(tree, Settings, ()))
     except ValidationError as error:
-        raise SettingsError("\n".join(_sentence(e["loc"], e["msg"]) for e in error.errors())) from None
+        raise SettingsError("\n".join(_sentence(e["loc"], reason(e)) for e in error.errors())) from None
 
 
 def with_agent(settings: Settings, given: Mapping[str, Any]) -> Settings:
@@ -347,7 +358,7 @@ def with_agent(settings: Settings, given: Mapping[str, Any]) -> Settings:
     try:
         agent = AgentSettings.model_validate(settings.agent.model_dump() | dict(given))
     except ValidationError as error:
-        raise SettingsError("\n".join(_sentence(("agent", *e["loc"]), e["msg"]) for e in error.errors())) from None
+        raise SettingsError("\n".join(_sentence(("agent", *e["loc"]), reason(e)) for e in error.errors())) from None
     return settings.model_copy(update={"agent": agent})
 
 
@@ -535,7 +546,7 @@ def _sentence(loc: tuple[int | str, ...], message: str) -> str:
     depth = 2 if loc and _is_section(Settings.model_fields[str(loc[0])]) else 1
     name = "__".join(str(part) for part in loc[:depth]).upper()
     inside = "".join(f" {part}:" for part in loc[depth:] if isinstance(part, str))
-    return f"{PREFIX}{name}:{inside} {message.removeprefix('Value error, ')}"
+    return f"{PREFIX}{name}:{inside} {message}"
 
 
 def _shown(value: object) -> str:

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from shared.schemas.base import Event
+from shared.schemas.refusals import reason
 
 E = TypeVar("E", bound=Event)
 
@@ -81,7 +82,7 @@ def explain(line: bytes, model: type[BaseModel]) -> str:
     try:
         model.model_validate_json(line)
     except ValidationError as error:
-        clauses = [f"{_path(e['loc'])}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)]
+        clauses = [f"{_path(e['loc'])}: {reason(e)}" for e in error.errors(include_url=False, include_input=False)]
         more = f"; and {len(clauses) - 5} more" if len(clauses) > 5 else ""
         return "; ".join(clauses[:5]) + more
     return ""

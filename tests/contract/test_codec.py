@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from shared.schemas import codec
 from shared.schemas.alert import Alert, Attention
@@ -373,8 +373,19 @@ class TestLines:
         assert reason.count(": Field required") == 5
         assert reason.endswith("; and 4 more")
 
+    def test_a_sentence_of_ours_is_said_without_pydantics_before_it(self) -> None:
+        assert explain(b'{"name": "x"}', Picky) == "name: must be another"
+
     def test_nothing_is_said_of_a_good_line(self) -> None:
         assert explain(self.GOOD, HostSample) == ""
+
+
+def _refuse(_: str) -> str:
+    raise ValueError("must be another")
+
+
+class Picky(BaseModel):
+    name: Annotated[str, AfterValidator(_refuse)]
 
 
 class TestEncode:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,8 +15,9 @@ from markupsafe import Markup
 from services.alerter.delivery.brevity import clip, one_line
 from services.alerter.delivery.webhook_body import dashboard_link
 from services.alerter.evaluation.wording import duration, instant, quantity
-from services.alerter.evidence.port import Gathered
+from services.alerter.evidence.port import Gathered, LogLine, Similar
 from services.alerter.notification.notification import Notification
+from services.alerter.rules.findings import UNUSUAL
 from services.alerter.rules.rule import Language
 from shared.alerting.links import Action
 from shared.schemas.alert import Alert
@@ -67,45 +68,72 @@ def context_of(
 ) -> dict[str, Any]:
     """What templates see. ``exhibits``: alert id -> what is shown beside it."""
     words = _words(language)
-    shown = notification.alerts[:MOST_SHOWN]
-    firing = notification.firing[:MOST_SHOWN]
-    resolved = shown[len(firing) :]
-    described = notification.firing or notification.resolved
-    first = described[0] if described else None
-    kind = notification.severity if notification.firing else "resolved"
-    titles = dict.fromkeys(_title(a) for a in described)
-    advised: set[str] = set()
-    facts = [
-        _facts(a, words, external_url, (exhibits or {}).get(a.alert_id, Exhibit()), link, advised, ended=False)
-        for a in firing
-    ]
-    over = [
-        _facts(a, words, external_url, (exhibits or {}).get(a.alert_id, Exhibit()), link, advised, ended=True)
-        for a in resolved
-    ]
-    messages, held = notification.held_back
+    about = notification.news or notification.resolved or notification.known
+    kind = "resolved" if about == notification.resolved else notification.severity
     return {
         "words": words,
         "language": language,
         "receiver": notification.receiver,
-        "occasion": notification.occasion,
-        "occasion_words": words["occasion"][notification.occasion].format(messages=messages, alerts=held),
         "note": clip(notification.note, _MOST_WORDS),
         "status": notification.status,
         "severity": notification.severity,
         "state": words["state"][kind],
-        "prefix": words["prefix"].get(notification.occasion, ""),
         "colour": _COLOURS["grey" if notification.occasion == "trial" else kind],
+        "in_full": IN_FULL,
+        "group_labels": {k: clip(v, _MOST_LABEL) for k, v in notification.group_labels.items()},
+        **_occasion(notification, words),
+        **_headline(notification, about, words),
+        **_lists(notification, words, external_url, exhibits or {}, link),
+    }
+
+
+def _occasion(notification: Notification, words: Mapping[str, Any]) -> dict[str, str]:
+    messages, held = notification.held_back
+    return {
+        "occasion": notification.occasion,
+        "occasion_words": words["occasion"][notification.occasion].format(messages=messages, alerts=held),
+        "prefix": words["prefix"].get(notification.occasion, ""),
+    }
+
+
+def _headline(notification: Notification, about: Sequence[Alert], words: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in the subject: the first of what it is ``about``, and how many there are beside it."""
+    titles = dict.fromkeys(_title(a) for a in about)
+    return {
         "title": clip(next(iter(titles), words["nothing"]), _MOST_LABEL),
         "other_titles": max(0, len(titles) - 1),
-        "where": clip(_where(first), _MOST_LABEL) if first else "",
-        "more": max(0, len(described) - 1),
-        "ended_too": len(notification.resolved) if notification.firing else 0,
-        "in_full": IN_FULL,
-        "firing": facts,
+        "where": clip(_where(about[0]), _MOST_LABEL) if about else "",
+        "more": max(0, len(about) - 1),
+        "ended_too": len(notification.resolved) if notification.news else 0,
+        "known_too": 0 if about == notification.known else len(notification.known),
+    }
+
+
+def _lists(
+    notification: Notification,
+    words: Mapping[str, Any],
+    external_url: str | None,
+    exhibits: Mapping[str, Exhibit],
+    link: LinkTo | None,
+) -> dict[str, Any]:
+    """The alerts that are named: what is new, then what is over, then what is known and goes on."""
+    advised: set[str] = set()
+
+    def described(alerts: Sequence[Alert], most: int, *, ended: bool = False) -> list[dict[str, Any]]:
+        return [
+            _facts(a, words, external_url, exhibits.get(a.alert_id, Exhibit()), link, advised, ended=ended)
+            for a in alerts[:most]
+        ]
+
+    news = described(notification.news, MOST_SHOWN)
+    over = described(notification.resolved, MOST_SHOWN - len(news), ended=True)
+    known = described(notification.known, MOST_SHOWN - len(news) - len(over))
+    return {
+        "firing": [*news, *known],
+        "news": news,
+        "known": known,
         "resolved": over,
         "hidden": max(0, len(notification.alerts) - MOST_SHOWN),
-        "group_labels": {k: clip(v, _MOST_LABEL) for k, v in notification.group_labels.items()},
     }
 
 
@@ -139,29 +167,13 @@ def _facts(
     *,
     ended: bool,
 ) -> dict[str, Any]:
-    condition = alert.labels.get("condition", "")
-    metric = _UNIT_OF.get(condition, alert.labels.get("metric", ""))
     until = (alert.ended_at or alert.ts) if ended else None
     said = {k: clip(v, _MOST_WORDS) for k, v in alert.annotations.items()}
-    kind = "resolved" if ended else alert.severity
     advice = "" if ended or said.get("advice", "") in advised else said.get("advice", "")
     advised.add(advice)
-    seen = exhibit.gathered
     return {
-        "alert_id": alert.alert_id,
-        "title": clip(_title(alert), _MOST_LABEL),
-        "host": clip(alert.host, _MOST_LABEL),
-        "host_id": alert.host_id,
-        "instance": clip(alert.labels.get("instance", ""), _MOST_LABEL),
-        "where": clip(_where(alert), _MOST_LABEL),
-        "state": words["state"][kind],
-        "severity": alert.severity,
-        "colour": _COLOURS[kind],
-        "summary": clip(alert.summary, _MOST_WORDS),
-        "metric": clip(alert.labels.get("metric", ""), _MOST_LABEL),
-        "value": _value(words, condition, metric, alert.value),
-        "threshold": quantity(metric, alert.threshold) if alert.threshold is not None else "",
-        "expected": _expected(seen),
+        **_what(alert, words["state"], "resolved" if ended else alert.severity),
+        **_how_much(alert, words, exhibit),
         "since": instant(alert.started_at),
         "until": instant(until) if until else "",
         "lasted": duration((until or alert.ts) - alert.started_at),
@@ -169,29 +181,65 @@ def _facts(
         "description": said.get("description", ""),
         "advice": advice,
         "contributions": _lines(said.get("contributions", "")),
-        "processes": _lines(said.get("top_processes", "") or "\n".join(seen.processes)),
-        "labels": [
-            [clip(k, _MOST_LABEL), clip(v, _MOST_LABEL)]
-            for k, v in sorted(alert.labels.items())
-            if k not in _SHOWN_LABELS and v != alert.labels.get("instance")
-        ],
+        "processes": _lines(said.get("top_processes", "") or "\n".join(exhibit.gathered.processes)),
         "annotations": said,
-        "cid": exhibit.cid,
-        "chart_of": clip(" ".join(filter(None, (seen.metric, seen.instance))), _MOST_LABEL),
-        "logs": [
-            {
-                "at": instant(line.ts).split()[1],
-                "level": line.level,
-                "source": clip(line.source, 60),
-                "message": clip(line.message, _MOST_LINE),
-            }
-            for line in seen.logs
-        ],
-        "similar": _similar(words, exhibit, metric),
+        "logs": [_log_line(line) for line in exhibit.gathered.logs],
         "link": dashboard_link(alert, external_url) if external_url else "",
         "ack": link("ack", alert) if link and not ended else "",
         "silence": link("silence", alert) if link and not ended else "",
         "normal": link("normal", alert) if link and alert.anomaly_id else "",
+    }
+
+
+def _what(alert: Alert, states: Mapping[str, str], kind: str) -> dict[str, Any]:
+    """What, where and how bad; ``kind`` is what it is coloured by."""
+    instance = alert.labels.get("instance", "")
+    return {
+        "alert_id": alert.alert_id,
+        "title": clip(_title(alert), _MOST_LABEL),
+        "host": clip(alert.host, _MOST_LABEL),
+        "host_id": alert.host_id,
+        "instance": clip(instance, _MOST_LABEL),
+        "where": clip(_where(alert), _MOST_LABEL),
+        "state": states[kind],
+        "severity": alert.severity,
+        "colour": _COLOURS[kind],
+        "summary": clip(alert.summary, _MOST_WORDS),
+        "labels": [
+            [clip(k, _MOST_LABEL), clip(v, _MOST_LABEL)]
+            for k, v in sorted(alert.labels.items())
+            if k not in _SHOWN_LABELS and v != instance
+        ],
+    }
+
+
+def _how_much(alert: Alert, words: Mapping[str, Any], exhibit: Exhibit) -> dict[str, Any]:
+    """Values, now and otherwise, and their chart."""
+    condition, seen = alert.labels.get("condition", ""), exhibit.gathered
+    # A finding has words; how far a score is from its limit tells nobody anything beside them.
+    named = condition == "anomaly" and alert.labels.get("finding", UNUSUAL) != UNUSUAL
+    metric = _UNIT_OF.get(condition, alert.labels.get("metric", ""))
+
+    def said(value: float | None) -> str:
+        return "" if named else _value(words, condition, metric, value)
+
+    return {
+        "metric": clip(alert.labels.get("metric", ""), _MOST_LABEL),
+        "value": said(alert.value),
+        "threshold": "" if named or alert.threshold is None else quantity(metric, alert.threshold),
+        "expected": _expected(seen),
+        "similar": _similar(words, seen.similar, said),
+        "cid": exhibit.cid,
+        "chart_of": clip(" ".join(filter(None, (seen.metric, seen.instance))), _MOST_LABEL),
+    }
+
+
+def _log_line(line: LogLine) -> dict[str, str]:
+    return {
+        "at": instant(line.ts).split()[1],
+        "level": line.level,
+        "source": clip(line.source, 60),
+        "message": clip(line.message, _MOST_LINE),
     }
 
 
@@ -214,13 +262,13 @@ def _expected(seen: Gathered) -> str:
     return f"{low} – {high}"
 
 
-def _similar(words: Mapping[str, Any], exhibit: Exhibit, metric: str) -> str:
-    before = exhibit.gathered.similar
+def _similar(words: Mapping[str, Any], before: Similar | None, said: Callable[[float | None], str]) -> str:
     if before is None:
         return ""
     lasted = duration(before.ended_at - before.started_at) if before.ended_at else "?"
     text = words["similar"].format(at=instant(before.started_at), time=lasted)
-    return str(text) + (f" ({quantity(metric, before.value)})" if before.value is not None else "")
+    value = said(before.value)
+    return f"{text} ({value})" if value else str(text)
 
 
 def _title(alert: Alert) -> str:

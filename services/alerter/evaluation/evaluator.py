@@ -6,7 +6,7 @@ Callers give the time, publish what is returned, and never call it from two task
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from services.alerter.evaluation.absence import Silence
 from services.alerter.evaluation.ahead import Ahead
@@ -107,13 +107,7 @@ class Evaluator:
             return out
         self._hosts.heard(host, monotonic)
         before_ms = host.samples.newest
-        timing = host.samples.judge(sample.ts, now_ms, monotonic)
-        self.timings[timing] += 1
-        if timing is Timing.FUTURE:
-            self._ahead.from_future(host, sample.ts - now_ms, monotonic)
-        else:
-            self._ahead.from_now(host)
-        if timing is not Timing.LIVE:
+        if not self._is_live(host, sample, now_ms, monotonic):
             return out
         if host.name != sample.host or host.labels != sample.labels or not host.samples.since:
             host.name, host.labels = sample.host, sample.labels
@@ -123,9 +117,23 @@ class Evaluator:
         active = {rule for rule, _ in host.episodes} if host.episodes else _NONE
         if active:
             out += self._spoke_again(host, now_ms)
-        at = sample.ts
         if host.seen:
-            self._excuse(host, at - before_ms)
+            self._excuse(host, sample.ts - before_ms)
+        return [*out, *self._judge_sections(host, sample, active)]
+
+    def _is_live(self, host: Host, sample: HostSample, now_ms: int, monotonic: float) -> bool:
+        timing = host.samples.judge(sample.ts, now_ms, monotonic)
+        self.timings[timing] += 1
+        if timing is Timing.FUTURE:
+            self._ahead.from_future(host, sample.ts - now_ms, monotonic)
+        else:
+            self._ahead.from_now(host)
+        return timing is Timing.LIVE
+
+    def _judge_sections(self, host: Host, sample: HostSample, active: Container[str]) -> list[Alert]:
+        """``active``: rules that have an episode here."""
+        out: list[Alert] = []
+        at = sample.ts
         for name, section, readings in self._sections:
             found = section(sample)
             if found is None:

@@ -9,7 +9,15 @@ from functools import lru_cache
 from services.alerter.evaluation.host import Host, Key
 from services.alerter.evaluation.late import OWN_HOST
 from services.alerter.evaluation.state import Change, Reason
-from services.alerter.evaluation.wording import duration, process, quantity, sentence, unusual
+from services.alerter.evaluation.wording import (
+    MOST_CONTRIBUTIONS,
+    contributions,
+    duration,
+    found,
+    process,
+    quantity,
+    sentence,
+)
 from services.alerter.rules.findings import FINDINGS, UNUSUAL
 from services.alerter.rules.rule import Language, Rule
 from shared.alerting.matching import matches
@@ -25,7 +33,6 @@ SEVERITY = "anomaly_severity"
 """Annotation: of the anomaly, which may be worse than the rule's."""
 
 _MOST_LABEL = 256
-_MOST_CONTRIBUTIONS = 5
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,13 @@ class Teller:
             alert_labels[FINDING] = anomaly.finding
         elif previous is not None and FINDING in previous.labels:
             alert_labels[FINDING] = previous.labels[FINDING]
-        title = self._title(rule, alert_labels.get(FINDING, UNUSUAL))
-        summary = self._sentence(host, rule, key[1], change.value, left_ms, title)
-        annotations = {"summary": summary, "title": title, "advice": rule.texts(self.language).advice}
-        if anomaly is not None:
-            annotations |= _evidence(anomaly, self.language)
-        elif previous is not None:
-            annotations = {**previous.annotations, **annotations}
+        evidence = _evidence(anomaly, self.language) if anomaly else previous.annotations if previous else {}
+        finding = alert_labels.get(FINDING, UNUSUAL)
+        title = self._title(rule, finding)
+        # What was found has words of its own; of the rest, its number is all there is to say.
+        own = "" if finding == UNUSUAL else evidence.get("description", "")
+        summary = own or self._sentence(host, rule, key[1], change.value, left_ms, title)
+        annotations = {**evidence, "summary": summary, "title": title, "advice": self._advice(rule, finding)}
         suffix = f":{change.at}" if change.reason is Reason.WORSE else ""
         return Alert(
             event_id=f"{alert_id}:{change.state}{suffix}",
@@ -86,8 +93,15 @@ class Teller:
     def _title(self, rule: Rule, finding: str) -> str:
         """What was found, where the rule could not know when it was written."""
         if rule.anomaly and not rule.anomaly.findings and finding in FINDINGS and finding != UNUSUAL:
-            return FINDINGS[finding][self.language]
+            return FINDINGS[finding][self.language].title
         return rule.texts(self.language).title
+
+    def _advice(self, rule: Rule, finding: str) -> str:
+        """The rule's own, or else what is known of what was found."""
+        own = rule.texts(self.language).advice
+        if own or not rule.anomaly:
+            return own
+        return FINDINGS[finding if finding in FINDINGS else UNUSUAL][self.language].advice
 
     def _threshold(self, rule: Rule) -> float | None:
         if rule.forecast:
@@ -172,18 +186,13 @@ def _digest(*parts: str) -> str:
 
 def _evidence(anomaly: Anomaly, language: Language) -> dict[str, str]:
     """What the detector found, in words."""
-    worst = sorted(anomaly.contributions, key=lambda c: -c.share)[:_MOST_CONTRIBUTIONS]
-    contributions = [
-        " ".join([c.metric, *c.labels.values(), unusual(language, c.metric, c.value, c.expected_low, c.expected_high)])
-        for c in worst
-    ]
     processes = [
         process(language, p.name, p.pid, p.cpu_percent, p.memory_percent)
-        for p in anomaly.top_processes[:_MOST_CONTRIBUTIONS]
+        for p in anomaly.top_processes[:MOST_CONTRIBUTIONS]
     ]
     return {
-        "description": anomaly.summary,
+        "description": found(language, anomaly),
         SEVERITY: anomaly.severity,
-        "contributions": "\n".join(contributions),
+        "contributions": "\n".join(contributions(language, anomaly)),
         "top_processes": "\n".join(processes),
     }

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from typing import Any
 
+from services.alerter.rules.findings import FINDINGS, UNUSUAL
 from services.alerter.rules.rule import Language
+from shared.schemas.anomaly import Anomaly
 from shared.schemas.metrics import BY_NAME
+
+MOST_CONTRIBUTIONS = 5
+_NAMED = 3
 
 _USUALLY = {"en": "{value} (usually {low} to {high})", "zh": "{value}(通常为 {low} 至 {high})"}
 _PROCESS = {
     "en": "{name} (pid {pid}): {cpu:.0f} % cpu, {memory:.1f} % memory",
     "zh": "{name}(pid {pid}):CPU {cpu:.0f} %,内存 {memory:.1f} %",
 }
+
+_BETWEEN_NUMBERS = re.compile(r" (?:of|in|on|to|and) (?=\d)")
+_GREW = re.compile(r" (?:grew by|in) (?=\d[^()]*$)")
 
 _STEPS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -38,6 +48,46 @@ _SENTENCES = {
 def sentence(language: Language, condition: str, *, where: str, **words: str) -> str:
     """``words``: title, host, value, threshold, left, metric; ``where`` is the instance, empty where there is none."""
     return _SENTENCES[language][condition].format(where=f" {where}" if where else "", **words)
+
+
+def found(language: Language, anomaly: Anomaly) -> str:
+    """What was found, in its own words; empty where there are none.
+
+    The detector's own sentence is English; another is made of its evidence, or else of what contributes most.
+    """
+    if language == "en":
+        return anomaly.summary
+    words = FINDINGS[anomaly.finding if anomaly.finding in FINDINGS else UNUSUAL][language]
+    gaps = _gaps(anomaly)
+    said = "".join(_filled(part, gaps) for part in words.says) or ";".join(contributions(language, anomaly)[:_NAMED])
+    return f"{anomaly.host} {words.title}:{said}" if said else ""
+
+
+def contributions(language: Language, anomaly: Anomaly) -> list[str]:
+    """What contributes most, the largest first: ``cpu.percent 99.2 % (usually 3.0 % to 20.0 %)``"""
+    worst = sorted(anomaly.contributions, key=lambda c: -c.share)[:MOST_CONTRIBUTIONS]
+    return [
+        " ".join([c.metric, *c.labels.values(), unusual(language, c.metric, c.value, c.expected_low, c.expected_high)])
+        for c in worst
+    ]
+
+
+def _filled(part: str, gaps: dict[str, Any]) -> str:
+    try:
+        return part.format_map(gaps)
+    except (KeyError, IndexError):
+        return ""
+
+
+def _gaps(anomaly: Anomaly) -> dict[str, Any]:
+    """The evidence's numbers without the English between them: ``4 in 3 min`` is two of them."""
+    gaps: dict[str, Any] = {"labels": anomaly.labels}
+    for name, text in anomaly.evidence.items():
+        parts = _BETWEEN_NUMBERS.split(text) if text[:1].isdigit() else _GREW.split(text)
+        gaps[name.replace(".", " ")] = [part.removesuffix(" cores").replace(" days", " 天") for part in parts]
+    if "between" in gaps:
+        gaps["between"] = [" 至 ".join(gaps["between"])]
+    return gaps
 
 
 def unusual(language: Language, metric: str, value: float, low: float, high: float) -> str:

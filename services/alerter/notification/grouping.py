@@ -62,6 +62,8 @@ class Talk:
     worse: list[Entry] = field(default_factory=list)
     again: list[Entry] = field(default_factory=list)
     still: list[Entry] = field(default_factory=list)
+    partly: set[str] = field(default_factory=set)
+    """Of ``still``, what some way to tell the receiver did not take yet."""
     over: list[Entry] = field(default_factory=list)
     escalate: dict[int, list[Entry]] = field(default_factory=dict)
     """Step -> what to tell of."""
@@ -190,6 +192,8 @@ class Grouping:
                 if what == "still" and at <= now:
                     what = "again"
                 getattr(talk, what).append(entry)
+                if what == "still" and any(True for _ in self.debts(entry, group)):
+                    talk.partly.add(entry.id)
             if step := self.step(entry, group):
                 if step[1] <= now:
                     talk.escalate.setdefault(step[0], []).append(entry)
@@ -215,13 +219,14 @@ class Grouping:
 def messages(group: Group, talk: Talk, now: int) -> list[Notification]:
     """What the group says, in at most two messages: what flaps is said apart."""
     said = []
-    news = talk.news
-    if news or talk.over:
-        firing = (news + talk.still)[:MOST_ALERTS]
+    if talk.news or talk.over:
+        new, known = _new_and_known(talk)
+        firing = (new + known)[:MOST_ALERTS]
         over = talk.over[: max(0, MOST_ALERTS - len(firing))]
         occasion = _occasion(talk)
         at = talk.at if occasion in ("repeat", "worsened") else now
-        said.append(_message(group, occasion, firing, over, at))
+        message = _message(group, occasion, firing, over, at)
+        said.append(replace(message, told_before=max(0, len(firing) - len(new))))
     if talk.flap:
         said.append(_message(group, "flapping", talk.flap[:MOST_ALERTS], [], now))
     return said
@@ -266,6 +271,17 @@ def _message(group: Group, occasion: Occasion, firing: list[Entry], over: list[E
         tuple(e.alert for e in over),
         at,
     )
+
+
+def _new_and_known(talk: Talk) -> tuple[list[Entry], list[Entry]]:
+    """What fires, apart by whether the receiver knows it already; a repeat is about all of it."""
+    untold = [e for e in talk.still if e.id in talk.partly]
+    told = [e for e in talk.still if e.id not in talk.partly]
+    if talk.fresh or talk.worse:
+        return [*talk.fresh, *talk.worse, *untold], [*talk.again, *told]
+    if talk.over:
+        return [*talk.again, *untold], told
+    return [*talk.again, *untold, *told], []
 
 
 def _occasion(talk: Talk) -> Occasion:

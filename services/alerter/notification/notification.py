@@ -15,7 +15,9 @@ Status = Literal["firing", "resolved"]
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """``at``: when it was decided, epoch milliseconds. ``held_back``: what a digest stands for: messages, alerts."""
+    """``at``: when it was decided, epoch milliseconds. ``held_back``: what a digest stands for: messages, alerts.
+    ``told_before``: so many of what fires, the last ones, the receiver knows; they are there for the others' sake.
+    """
 
     receiver: str
     occasion: Occasion
@@ -26,6 +28,7 @@ class Notification:
     at: int = 0
     note: str = ""
     held_back: tuple[int, int] = (0, 0)
+    told_before: int = 0
     ids: tuple[str, ...] = field(default=(), compare=False)
     """Alerts it settles beyond those it shows."""
     channel: str = ""
@@ -66,7 +69,17 @@ class Notification:
         return self.firing + self.resolved
 
     @property
+    def news(self) -> tuple[Alert, ...]:
+        """Of what fires."""
+        return self.firing[: len(self.firing) - self.told_before]
+
+    @property
+    def known(self) -> tuple[Alert, ...]:
+        """Of what fires."""
+        return self.firing[len(self.firing) - self.told_before :]
+
+    @property
     def severity(self) -> Severity:
-        """The worst of what fires, else of what is over."""
+        """The worst of what is new, else of what fires, else of what is over."""
         order = get_args(Severity)
-        return max((a.severity for a in self.firing or self.resolved), key=order.index, default="info")
+        return max((a.severity for a in self.news or self.firing or self.resolved), key=order.index, default="info")

@@ -149,14 +149,12 @@ def parse(name: str, text: str, short: Sequence[Receiver] = ()) -> Plan:
 
 
 def _tree(root: _Route, heads: Sequence[str]) -> Iterator[RouteEntry]:
-    """Depth first; for several heads the tree once for each, under a root where nothing ends.
-
-    Without a head it is a tree whose root tells nobody.
-    """
+    """Depth first. Several heads are told, each, wherever a route names nobody of its own; without one nobody is."""
     base = RouteEntry(parent=-1, receiver=heads[0] if heads else "")
-    if len(heads) < 2:
-        yield from _nodes(root, base, -1, 0)
+    if len(heads) < 2 or not any(route.continue_ for _, route in _walk(root, ())):
+        yield from _nodes(root, base, -1, 0, heads if len(heads) > 1 else ())
         return
+    # Who continues may not come by the heads after that: a tree for each of them, under a root where nothing ends.
     yield _node(root, base, -1)
     here = 1
     for head in heads:
@@ -166,14 +164,19 @@ def _tree(root: _Route, heads: Sequence[str]) -> Iterator[RouteEntry]:
         here += len(below)
 
 
-def _nodes(route: _Route, above: RouteEntry, parent: int, here: int) -> Iterator[RouteEntry]:
+def _nodes(route: _Route, above: RouteEntry, parent: int, here: int, heads: Sequence[str] = ()) -> Iterator[RouteEntry]:
+    """``heads``: whom those of its nodes tell that name nobody, instead of whom ``above`` tells."""
     node = _node(route, above, parent)
+    heads = () if route.receiver else heads
     yield node
     following = here + 1
     for child in route.routes:
-        below = [*_nodes(child, node, here, following)]
+        below = [*_nodes(child, node, here, following, heads)]
         yield from below
         following += len(below)
+    for head in heads:
+        told = {"receiver": head, "parent": here, "matchers": [], "continues": head != heads[-1]}
+        yield node.model_copy(update=told)
 
 
 def _node(route: _Route, above: RouteEntry, parent: int) -> RouteEntry:

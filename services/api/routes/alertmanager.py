@@ -17,6 +17,7 @@ from services.api.parameters import Parameter, Repeated
 from services.api.responses import JSON, encoded
 from services.api.route import Answer, Route
 from shared.alerting.expressions import problem
+from shared.schemas.refusals import reason
 
 MOST_ALERTS = 10_000
 _TRUTHS = ("true", "false")
@@ -129,7 +130,7 @@ def _ours(index: int, one: TheirMatcher) -> MatcherBody:
     try:
         return MatcherBody(name=one.name, value=one.value, is_regex=one.isRegex, is_equal=one.isEqual)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]["msg"]
+        problem = reason(error.errors(include_url=False, include_input=False)[0])
         raise unprocessable(messages.BAD_FIELD.of(name=f"matchers.{index}", problem=problem)) from None
 
 

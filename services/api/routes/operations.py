@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from starlette.responses import Response
 
 from services.api.ask import Ask
 from services.api.responses import JSON, encoded
 from services.api.route import Route
-from shared.runtime import selfmetrics
 from shared.runtime.health import Check, Health
-
-_PROCESS = CollectorRegistry()
-ProcessCollector(registry=_PROCESS)
-PlatformCollector(registry=_PROCESS)
+from shared.runtime.own_metrics import CONTENT_TYPE, page
 
 
 async def healthz(ask: Ask) -> Response:
@@ -36,17 +31,7 @@ def _verdict(needed: dict[str, Check], wanted: dict[str, Check]) -> Response:
 
 
 async def metrics(ask: Ask) -> Response:
-    health = ask.deps.health
-    for kind, checks in (
-        ("progress", health.progress),
-        ("dependency", health.dependencies),
-        ("warning", health.warnings),
-    ):
-        failures = Health.failures(checks)
-        for name in checks:
-            selfmetrics.HEALTH_TROUBLE.set(name in failures, kind, name)
-    text = selfmetrics.exposition().encode() + generate_latest(_PROCESS)
-    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(page(ask.deps.health), media_type=CONTENT_TYPE)
 
 
 _WELL = {"status": "ok", "checks": ["api"], "failures": {}, "warnings": {}}

@@ -152,6 +152,53 @@ def test_what_fires_and_what_is_over_are_told_apart_in_one_mail() -> None:
     assert mail.html.index("No longer so") < mail.html.index("web3")
 
 
+def test_what_is_new_comes_first_and_what_is_known_is_a_line_each() -> None:
+    known = [alert(f"k{i}", host=f"old{i}", severity="critical", summary=f"cpu_busy on old{i}") for i in range(2)]
+    over = (alert("o", host="web3", state="resolved"),)
+    mail = render(note(alert("n"), *known, resolved=over, occasion="changed", told_before=2), "en", "https://x.example")
+    assert mail.subject == "[Warning] cpu_busy: web1, 1 over, 2 still firing"
+    assert mail.text.count("Value:") == 2  # of what is new and what is over
+    assert (
+        "Known already, and still firing:\n"
+        "- Critical: cpu_busy on old0, 2027-01-15 08:00:00 UTC (for 30 s)\n"
+        "- Critical: cpu_busy on old1, 2027-01-15 08:00:00 UTC (for 30 s)\n"
+        "\n"
+        "-- \n"
+    ) in mail.text
+    for part in (mail.text, mail.html):
+        places = [
+            part.index(words) for words in ("97.5 %", "No longer so", "web3", "Known already", "on old0", "on old1")
+        ]
+        assert places == sorted(places)
+
+
+def test_an_end_beside_what_goes_on_is_about_the_end() -> None:
+    mail = render(
+        note(alert("k", host="old"), resolved=(alert("o", state="resolved"),), occasion="changed", told_before=1),
+        "en",
+        "https://x.example",
+        link=lambda action, a: f"https://x.example/a/{action}-{a.alert_id}",
+    )
+    assert mail.subject == "[Resolved] cpu_busy: web1, 1 still firing"
+    assert mail.text.index("Host: web1") < mail.text.index("Known already")
+    assert "Nothing needs to be done" not in mail.text + mail.html
+    assert "These links" not in mail.text + mail.html
+
+
+def test_a_chat_says_what_is_new_and_names_the_rest() -> None:
+    known = [alert(f"k{i}", host=f"old{i}", summary=f"cpu_busy on old{i}") for i in range(7)]
+    _, text = short_text(context_of(note(alert("n"), *known, occasion="changed", told_before=7), "en", None))
+    assert text.count("Since") == 1
+    assert text.index("cpu_busy on web1") < text.index("Known already") < text.index("- cpu_busy on old4\n")
+    assert text.splitlines()[-1] == "2 more alerts are not shown here."
+
+
+def test_templates_of_ones_own_still_see_all_that_fires() -> None:
+    context = context_of(note(alert("n"), alert("k"), occasion="changed", told_before=1), "en", None)
+    ids = {name: [a["alert_id"] for a in context[name]] for name in ("firing", "news", "known")}
+    assert ids == {"firing": ["n", "k"], "news": ["n"], "known": ["k"]}
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("occasion", get_args(Occasion))
 def test_every_occasion_is_said_in_words(occasion: Occasion, language: Language) -> None:
@@ -231,6 +278,20 @@ def test_what_was_gathered_is_shown() -> None:
     assert "The last time: 2027-01-14 04:13:20 UTC, for 12 min (99.0 %)" in mail.text
     assert 'src="cid:x@lapwing"' in mail.html
     assert "upstream &lt;timed out&gt;" in mail.html
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"condition": "anomaly", "finding": "unusual"}, "for 12 min (score 2)\n"),
+        ({"condition": "anomaly", "finding": "memory_leak"}, "for 12 min\n"),
+        ({"condition": "silent"}, "for 12 min (nothing heard for 2 s)\n"),
+    ],
+)
+def test_the_last_time_says_what_its_number_is(labels: dict[str, str], said: str) -> None:
+    seen = Gathered(similar=Similar("z", 1_799_900_000_000, 1_799_900_720_000, 2.0))
+    fired = alert("a", condition=labels["condition"], labels=labels)
+    assert said in render(note(fired), "en", None, exhibits={"a": Exhibit(seen)}).text
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

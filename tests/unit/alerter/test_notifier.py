@@ -44,6 +44,27 @@ def test_a_group_that_spoke_waits_before_it_speaks_of_changes() -> None:
     assert said(desk.wait(MINUTE)) == [("ops", "changed", "+b -a")]
 
 
+def test_a_message_says_apart_what_is_new_and_what_its_receiver_knows() -> None:
+    desk = Desk()
+    desk.fire("a")
+    second = desk.fire("b", host_id="h2")
+    desk.wait(MINUTE)
+    desk.fire("c", host_id="h3")
+    (changed,) = desk.wait(5 * MINUTE)
+    assert news_and_known(changed) == ("c", "a b")
+    desk.worsen(second, severity="critical")
+    (worse,) = desk.wait(6 * MINUTE)
+    assert news_and_known(worse) == ("b", "a c")
+    desk.end(second)
+    (over,) = desk.wait(6 * MINUTE)
+    assert news_and_known(over) == ("", "a c")
+    assert [news_and_known(n) for n in desk.wait(4 * HOUR)][:1] == [("a c", "")], "a repeat is about all of it"
+
+
+def news_and_known(n: Notification) -> tuple[str, str]:
+    return " ".join(sorted(a.alert_id for a in n.news)), " ".join(sorted(a.alert_id for a in n.known))
+
+
 def test_a_group_where_all_was_told_as_over_begins_anew() -> None:
     desk = Desk(plan("route: {receiver: ops, group_by: [alertname], group_wait: 0s, group_interval: 10s}"))
     fired = desk.fire("a")
@@ -243,6 +264,17 @@ def test_what_several_alerts_owe_is_one_message() -> None:
         desk.hear(desk.delivery(n, "delivered", "webhook"), desk.delivery(n, "gave_up", "email"))
         desk.wait(SECOND)
     assert by(desk.wait(6 * MINUTE)) == [("email", "+a +b")]
+
+
+def test_what_one_way_owes_is_no_known_thing() -> None:
+    """Whom the mail did not reach is not to find it there as a line among what is known."""
+    desk = two_ways()
+    desk.fire("a")
+    (first,) = desk.wait(MINUTE)
+    desk.hear(desk.delivery(first, "delivered", "webhook"), desk.delivery(first, "temporary_failure", "email"))
+    desk.fire("b")
+    (second,) = desk.wait(5 * MINUTE)
+    assert (second.channel, news_and_known(second)) == ("", ("a b", ""))
 
 
 def test_what_every_way_told_is_not_owed_because_it_stood_beside_news_that_failed() -> None:

@@ -53,6 +53,40 @@ def test_the_shipped_file_tells_everything_to_whom_the_short_settings_name(short
     assert {(r.group_wait_ms, r.group_interval_ms) for r in usual} <= {(5000, 30_000)}
 
 
+OWN = """
+route:
+  routes:
+    - {match: [team="data"], receiver: data, routes: [{match: [severity="critical"], group_wait: 0s}]}
+    - match: [team="web"]
+      routes: [{match: [severity="critical"], receiver: boss}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ({"team": "data"}, ["data"]),
+        ({"team": "data", "severity": "critical"}, ["data"]),
+        ({"team": "web"}, ["webhook", "email"]),
+        ({"team": "web", "severity": "critical"}, ["boss"]),
+        ({}, ["webhook", "email"]),
+    ],
+)
+@pytest.mark.parametrize("continues", [False, True])
+def test_whom_a_route_names_itself_is_there_once_beside_both_short_settings(
+    labels: dict[str, str], told: list[str], continues: bool
+) -> None:
+    more = "    - {match: [team=nobody], receiver: data, continue: true}\n" if continues else ""
+    plan = parse("routing.yaml", OWN + more + RECEIVERS, [WEBHOOK, EMAIL])
+    found = routed(plan, **labels)
+    assert sorted(set(found)) == sorted(told)
+    # Beside a route that continues the whole tree is there for each of them; its receivers are told once all the same.
+    assert continues or found == told
+    (index, *_) = taken(plan.routes, labels)
+    steps = "".join(f'/{{{name}="{value}"}}' for name, value in labels.items())
+    assert Router(plan.routes).group_key(index, {}) == "{}" + steps + ":{}"
+
+
 def test_the_settings_make_the_receivers(tmp_path: Path) -> None:
     alerter = {"webhook_url": "http://127.0.0.1:1/", "email_to": ["a@b"], "webhook_secret": SecretStr("x")}
     plan = load_plan(Settings.model_validate({"alerter": alerter}))

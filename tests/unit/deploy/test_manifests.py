@@ -16,6 +16,7 @@ import yaml
 from services.compose import SERVICES
 from shared.runtime import pulse
 from shared.runtime import settings as settings_module
+from shared.runtime.own_metrics import MEASURED
 
 ROOT = Path(__file__).parents[3]
 BASE = ROOT / "deploy" / "k8s" / "base"
@@ -118,6 +119,17 @@ def test_a_probe_looks_at_the_progress_of_its_own_service(workload: dict[str, An
             command = own[probe]["exec"]["command"][-1]
             assert str(pulse.file_of(Path("/var/lib/lapwing"), own["args"][0])) in command
             assert f"-lt {pulse.STALE_AFTER:.0f}" in command
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_who_serves_its_own_metrics_says_where(name: str) -> None:
+    bus = of_kind("ConfigMap")["lapwing-bus"]["data"]
+    port = int(bus["LAPWING_METRICS__PORT"]) + MEASURED.index(name)
+    workload = of_kind("Deployment")[f"lapwing-{name}"]
+    assert {"configMapRef": {"name": "lapwing-bus"}} in container(workload)["envFrom"]
+    assert container(workload)["ports"] == [{"name": "metrics", "containerPort": port}]
+    asked = workload["spec"]["template"]["metadata"]["annotations"]
+    assert asked == {"prometheus.io/scrape": "true", "prometheus.io/port": str(port)}
 
 
 def test_the_service_leads_to_the_apis_port() -> None:

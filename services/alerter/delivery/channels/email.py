@@ -115,7 +115,7 @@ class Email:
 
     async def _exhibits(self, notification: Notification) -> dict[str, Exhibit]:
         """Of the first few alerts; gathered at once, so that they take as long as one."""
-        shown = (notification.firing or notification.resolved)[:IN_FULL]
+        shown = (notification.news or notification.resolved or notification.known)[:IN_FULL]
         found = await asyncio.gather(*(self._evidence.gather(a, notification.at or a.ts) for a in shown))
         exhibits = {}
         for alert, gathered in zip(shown, found, strict=True):
