@@ -26,7 +26,8 @@ class CoreConfig:
     recent_weight: float = 0.7  # of the mean over each of these, beside what is now
     covariance_half_life_s: float = 2 * DAY
     eigen_every_s: float = 6 * HOUR
-    covariance_metrics: int = 128  # the first that were seen; it is squared
+    covariance_metrics: int = 64  # the first that were seen; twice as many are squared
+    lately_s: float = 10 * MINUTE  # the memory of the deviations' own means beside them
     trees_every_s: float = MINUTE
     trees_weight: float = 2.0
     relevel_after_s: float = 6 * HOUR

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 2
+VERSION = 3
 _MOST_BYTES = 64 * 1024 * 1024
 _TYPES = {"f8": np.dtype("<f8"), "i8": np.dtype("<i8")}
 

@@ -36,7 +36,7 @@ def test_a_core_that_has_seen_nothing_can_be_saved() -> None:
 @pytest.mark.parametrize(
     "break_it",
     [
-        lambda s: s | {"version": 1},
+        lambda s: s | {"version": 2},
         lambda s: s | {"what": "another"},
         lambda s: s | {"names": s["names"][:-1]},
         lambda s: s | {"names": ["m0"] * 6},
