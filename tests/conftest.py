@@ -15,3 +15,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "desk")
 # They need a Go or a Docker engine and minutes to build: `make test-k8s`, `make test-compose`. A path given by name is
 # collected all the same.
 collect_ignore = ["kubernetes", "containers"]
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a Kafka of ours takes its ports long before it listens there
+    from shared.broker import ports
+    from tests.support.ports import share
+
+    ports._RANGE = share(ports._RANGE)

@@ -17,19 +17,19 @@ from shared.runtime.settings import Settings
 from shared.schemas.topics import ALL_TOPICS, METRICS
 from tests.flow.test_detector import QUICK, publish, said, samples, scores
 from tests.support.broker import settings_for
-from tests.support.local_kafka import kafka_at_hand, local_kafka
+from tests.support.local_kafka import kafka_at_hand, own_kafka
 from tests.support.samples import T0
 from tests.support.waiting import eventually
 
-__all__ = ["kafka_at_hand", "local_kafka"]
+__all__ = ["kafka_at_hand", "own_kafka"]
 pytestmark = pytest.mark.timeout(180)
 
 HOSTS = [f"shared-{n}" for n in range(8)]
 
 
 @pytest.fixture
-async def settings(local_kafka: LocalKafka, tmp_path: Path) -> Settings:
-    settings = settings_for(local_kafka.address, tmp_path, kafka={"partitions": 2}, detector=QUICK)
+async def settings(own_kafka: LocalKafka, tmp_path: Path) -> Settings:
+    settings = settings_for(own_kafka.address, tmp_path, kafka={"partitions": 2}, detector=QUICK)
     await admin(settings.kafka).create(ALL_TOPICS)
     return settings
 
@@ -54,7 +54,7 @@ async def heard(settings: Settings, events: list[Any], first: int, seconds: int)
     def found() -> list[Any]:
         return [s for s in scores(events) if s.event_id in wanted]
 
-    await eventually(lambda: len(found()) >= len(wanted), within=60)
+    await eventually(lambda: len(found()) >= len(wanted))
     assert len(found()) == len(wanted), "none is judged twice"
     return found()
 
@@ -65,13 +65,11 @@ async def test_who_takes_over_a_host_knows_it(settings: Settings, monkeypatch: p
         assert any(s.warming_up for s in learning)
 
         async with detector(settings) as second:
-            await eventually(
-                lambda: all(len(d._stream.partitions(METRICS)) == 1 for d in (first, second)), within=60, every=0.2
-            )
+            await eventually(lambda: all(len(d._stream.partitions(METRICS)) == 1 for d in (first, second)), every=0.2)
             assert not any(s.warming_up for s in await heard(settings, events, 60, 20))
             # It dies without a word: nothing of its last minutes is saved.
             monkeypatch.setattr(second.processor, "save", lambda _: _nothing())
-        await eventually(lambda: len(first._stream.partitions(METRICS)) == 2, within=60, every=0.2)
+        await eventually(lambda: len(first._stream.partitions(METRICS)) == 2, every=0.2)
         assert not any(s.warming_up for s in await heard(settings, events, 80, 20))
 
 
