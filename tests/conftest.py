@@ -4,8 +4,11 @@ be slow without being wrong.
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("desk", deadline=None)
@@ -21,3 +24,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a Kafka of ours takes its ports long 
     from tests.support.ports import share
 
     ports._RANGE = share(ports._RANGE)
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """A command that a test runs sets up the log, to what is standard error only as long as that test lasts."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level

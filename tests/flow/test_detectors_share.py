@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from services.detector.continuity import SAVE_EVERY
 from services.detector.service import Detector, build
+from services.detector.states import TopicStates
 from shared.broker.local import LocalKafka
-from shared.bus.kafka import admin
+from shared.bus.kafka import admin, publisher
 from shared.runtime.clock import ManualClock
 from shared.runtime.settings import Settings
 from shared.schemas.topics import ALL_TOPICS, METRICS
@@ -35,8 +37,8 @@ async def settings(own_kafka: LocalKafka, tmp_path: Path) -> Settings:
 
 
 @asynccontextmanager
-async def detector(settings: Settings) -> AsyncIterator[Detector]:
-    it = build(settings, clock=ManualClock(T0 + 3_600_000), session_timeout=3.0)
+async def detector(settings: Settings, clock: ManualClock) -> AsyncIterator[Detector]:
+    it = build(settings, clock=clock, session_timeout=30.0)
     assert isinstance(it, Detector)
     await it.start()
     try:
@@ -60,17 +62,26 @@ async def heard(settings: Settings, events: list[Any], first: int, seconds: int)
 
 
 async def test_who_takes_over_a_host_knows_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with said(settings) as events, detector(settings) as first:
+    clock = ManualClock(T0 + 3_600_000)
+    async with said(settings) as events, detector(settings, clock) as first:
         learning = await heard(settings, events, 0, 60)
         assert any(s.warming_up for s in learning)
+        clock.advance(SAVE_EVERY)  # who moves before anything of it was saved begins anew
+        await heard(settings, events, 60, 5)
+        await eventually(lambda: all_saved(settings))
 
-        async with detector(settings) as second:
+        async with detector(settings, clock) as second:
             await eventually(lambda: all(len(d._stream.partitions(METRICS)) == 1 for d in (first, second)), every=0.2)
-            assert not any(s.warming_up for s in await heard(settings, events, 60, 20))
+            assert not any(s.warming_up for s in await heard(settings, events, 65, 20))
             # It dies without a word: nothing of its last minutes is saved.
             monkeypatch.setattr(second.processor, "save", lambda _: _nothing())
         await eventually(lambda: len(first._stream.partitions(METRICS)) == 2, every=0.2)
-        assert not any(s.warming_up for s in await heard(settings, events, 80, 20))
+        assert not any(s.warming_up for s in await heard(settings, events, 85, 20))
+
+
+async def all_saved(settings: Settings) -> bool:
+    states = TopicStates(settings.kafka, publisher(settings.kafka, "reads only"))
+    return sum([len(await states.load(partition)) for partition in (0, 1)]) == len(HOSTS)
 
 
 async def _nothing() -> None: ...
