@@ -27,7 +27,6 @@ from tests.support.waiting import eventually
 
 __all__ = ["fresh_store"]
 
-pytestmark = pytest.mark.timeout(300)
 
 Lapwing = Callable[..., tuple[int, str, str]]
 

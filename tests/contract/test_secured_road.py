@@ -22,8 +22,6 @@ from tests.support.secured_kafka import SecuredKafka
 from tests.support.tls import authority
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(300)
-
 PASSWORD = "long and secret"
 
 

@@ -22,8 +22,6 @@ import pytest
 
 from tests.support.product import PASSWORD, PATIENCE, Product, running
 
-pytestmark = pytest.mark.timeout(300)
-
 NAME = "<script>alert(1)</script>'; DROP TABLE samples; --"
 HISTORY = "/api/system/history/?metric=memory.percent&from=now-1h&to=now&step=1s"
 

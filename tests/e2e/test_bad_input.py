@@ -15,8 +15,6 @@ import pytest
 
 from tests.support.product import PATIENCE, Product, running
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def lapwing(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("LAPWING_")} | settings

@@ -20,7 +20,7 @@ import pytest
 from tests.support.product import Product, running
 from tests.support.receivers import Mailbox, Webhooks, mail_receiver, webhook_receiver
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

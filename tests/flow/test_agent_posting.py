@@ -33,8 +33,6 @@ HOST = "an-agent-behind-http"
 PASSWORD = "correct horse battery staple"
 MOST_RSS = 45 << 20
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def broker() -> Iterator[EmbeddedBroker]:

@@ -39,8 +39,6 @@ from tests.support.waiting import eventually
 
 __all__ = ["fresh_store"]
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def broker() -> Iterator[EmbeddedBroker]:

@@ -24,7 +24,6 @@ from tests.support.samples import T0
 from tests.support.waiting import eventually
 
 __all__ = ["kafka_at_hand", "own_kafka"]
-pytestmark = pytest.mark.timeout(180)
 
 HOSTS = [f"shared-{n}" for n in range(8)]
 

@@ -18,7 +18,6 @@ from tests.support.local_kafka import kafka_at_hand, own_kafka
 from tests.support.store import fresh_store
 
 __all__ = ["clock", "fresh_store", "kafka_at_hand", "own_kafka", "store"]
-pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
