@@ -33,9 +33,9 @@ run-kafka: $(STAMP) ## the same product as separate processes, on an Apache Kafk
 	@exec $(BIN)/lapwing up --processes
 
 .PHONY: test
-test: $(STAMP) ## set up what is missing, then run every test
+test: $(STAMP) ## set up what is missing, then run every test (WORKERS=2 at once)
 	@$(BIN)/python -m shared.broker || echo "The tests on a real Kafka will be skipped (with CI=true: fail)."
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m tests $(WORKERS)
 
 .PHONY: test-k8s
 test-k8s: $(STAMP) ## apply deploy/k8s/base to a real kube-apiserver (needs Go; builds it once, some ten minutes)

@@ -108,7 +108,7 @@ async def _parts(share: float) -> None:
         _row(f"gate, {pack} a message", f"{1e6 * (_cpu() - began) / len(lines):.1f}", f"{mean:.0f} bytes an event")
     async with _store() as (_, store):
         for size in (2, *(_of(most, share) for most in (200, 2000, 5000))):
-            portions = _portions(lines, size, 40 if size == 2 else 10)
+            portions = _portions(lines, size, _of(40 if size == 2 else 10, share, 3))
             await store.insert_lines("landing_metrics", portions[0])
             began = _cpu()
             for portion in portions:
@@ -148,7 +148,7 @@ async def _path(share: float) -> None:
     # One folder for both: on some filesystems what was just deleted makes new files dear.
     with tempfile.TemporaryDirectory() as folder:
         for pack in (1, 5):
-            await _one_path(pack, _of(12, share, 6), _of(BATCH, share, HOSTS * pack), Path(folder) / str(pack))
+            await _one_path(pack, _of(12, share, 3), _of(BATCH, share, HOSTS * pack), Path(folder) / str(pack))
 
 
 def _gate_cost(share: float) -> float:

@@ -108,6 +108,7 @@ class Rollups:
         """Rounds for ever, one a minute, a little after the minute closed; a store in trouble only delays them."""
         rounds = 0
         while True:
+            closed = self._closed()  # what closes during a round is not made to wait for another minute
             try:
                 if rounds % SWEEP_EVERY == 0:
                     await self.find_stale(everything=rounds == 0)
@@ -119,10 +120,9 @@ class Rollups:
                 if error.permanent:
                     raise
                 log.warning("rollups wait for the store", extra={"reason": str(error), "minutes": self.pending})
-            await self._until_next_minute()
+            await self._until_next_minute(closed)
 
-    async def _until_next_minute(self) -> None:
-        closed = self._closed()
+    async def _until_next_minute(self, closed: int) -> None:
         while self._closed() == closed:  # noqa: ASYNC110
             # In short steps, because the wall clock may jump.
             await asyncio.sleep(1.0)

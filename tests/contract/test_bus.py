@@ -22,7 +22,7 @@ from tests.support.waiting import eventually
 
 
 @asynccontextmanager
-async def publishing(settings: Settings, *, timeout: float = 5.0) -> AsyncIterator[Publisher]:
+async def publishing(settings: Settings, *, timeout: float = 30.0) -> AsyncIterator[Publisher]:
     it = publisher(settings.kafka, "test", timeout=timeout)
     await it.start()
     try:
@@ -154,7 +154,7 @@ async def test_a_tail_reads_a_topic_made_anew_and_is_not_behind_for_ever(bus: Te
         await bus.delete(topic)
         await bus.made_anew(topic, partitions=1)
         await out.publish(topic, "a", b"new")
-        await eventually(lambda: seen[-1].value == b"new", within=60)
+        await eventually(lambda: seen[-1].value == b"new")
         await eventually(lambda: it.lag() == 0)
 
 
@@ -253,7 +253,7 @@ async def test_an_outage_is_a_temporary_error_and_nothing_accepted_is_lost(tmp_p
         topic = ALL_TOPICS[0]
         settings = settings_for(broker.address, tmp_path)
         async with publishing(settings, timeout=1.0) as out, reading(settings, topic) as (_, seen):
-            await out.publish(topic, "a", b"before")
+            await eventually(lambda: published(out, topic, b"before"))
             await eventually(lambda: seen)
 
             broker.interrupt()
@@ -263,8 +263,8 @@ async def test_an_outage_is_a_temporary_error_and_nothing_accepted_is_lost(tmp_p
                 assert not away.value.permanent
             broker.resume()
 
-            await eventually(lambda: published(out, topic, b"after"), within=20)
-            await eventually(lambda: seen[-1].value == b"after", within=20, that="the tail has found back")
+            await eventually(lambda: published(out, topic, b"after"))
+            await eventually(lambda: seen[-1].value == b"after", that="the tail has found back")
             assert seen[0].value == b"before"
 
 
@@ -279,9 +279,8 @@ async def test_a_tail_starts_without_a_broker_and_reads_when_one_comes(tmp_path:
                 assert it.lag() == UNKNOWN_LAG
                 await eventually(lambda: "nothing listens at" in (it.trouble() or ""))
                 broker.resume()
-                await eventually(lambda: seen, within=20)
-                assert it.lag() == 0
-                assert it.trouble() is None
+                await eventually(lambda: seen)
+                await eventually(lambda: it.lag() == 0 and it.trouble() is None)
 
 
 async def test_a_tail_says_that_the_broker_went_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

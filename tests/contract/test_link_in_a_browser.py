@@ -49,7 +49,7 @@ async def test_a_load_does_nothing_and_the_first_sign_of_a_person_does_it_once(
             assert await it.value("document.forms.length") == 1, "it only asks"
             assert wire.told == [], "and has done nothing"
             await it.do(sign, **how)
-            await eventually(lambda: len(wire.told) == 2, within=20, that="it is acknowledged, and the link used")
+            await eventually(lambda: len(wire.told) == 2, that="it is acknowledged, and the link used")
             assert [key for key, _ in wire.told] == ["ack:l1", f"link:{sign}"]
             await it.do(sign, **how)
             assert len(wire.told) == 2

@@ -25,7 +25,7 @@ from shared.runtime.settings import KafkaSettings
 from shared.schemas.topics import Topic
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.usefixtures("kafka_at_hand"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.usefixtures("kafka_at_hand"), pytest.mark.timeout(400)]
 
 TOPIC = Topic("test.kept", "a test")
 
@@ -109,7 +109,7 @@ async def test_messages_offsets_and_address_stay_from_start_to_start(tmp_path: P
         assert again.pid
         os.kill(again.pid, signal.SIGKILL)
         with pytest.raises(BrokerError, match="SIGKILL"):
-            await asyncio.wait_for(again.watch(), 10)
+            await asyncio.wait_for(again.watch(), 60)
         await again.stop()
         await again.start()
         await publish(again, b"3")
@@ -133,7 +133,7 @@ async def test_it_is_started_again_as_often_as_allowed(tmp_path: Path) -> None:
         assert kafka.pid
         os.kill(kafka.pid, signal.SIGKILL)
         with pytest.raises(BrokerError, match="SIGKILL"):
-            await asyncio.wait_for(watching, 10)
+            await asyncio.wait_for(watching, 60)
     finally:
         await kafka.stop()
 
@@ -239,7 +239,7 @@ async def test_killed_we_leave_no_orphan_and_the_next_one_starts(tmp_path: Path)
     assert psutil.pid_exists(pid)
     holder.kill()
     await holder.wait()
-    await eventually(lambda: not javas(tmp_path), within=10)
+    await eventually(lambda: not javas(tmp_path))
 
     kafka = LocalKafka(tmp_path)
     await kafka.start()
@@ -269,12 +269,12 @@ async def test_given_up_in_the_middle_of_its_start_it_leaves_nothing_behind(tmp_
     def it_runs() -> Sequence[psutil.Process]:
         return [p for p in javas(tmp_path) if any(main_class in word for word in p.cmdline())]
 
-    await eventually(lambda: starting.done() or it_runs(), within=60)
+    await eventually(lambda: starting.done() or it_runs())
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
     await kafka.stop()
-    await eventually(lambda: not javas(tmp_path), within=10)
+    await eventually(lambda: not javas(tmp_path))
     await kafka.start()
     assert re.fullmatch(r"127\.0\.0\.1:\d+", kafka.address)
     await kafka.stop()

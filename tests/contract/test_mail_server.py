@@ -51,7 +51,7 @@ async def send(
         }
     )
     trusted = ssl.create_default_context(cafile=str(ca.certificate)) if ca else None
-    mails = Email(settings, to or ("ops@example.org",), timeout=10, tls_context=trusted, **more)
+    mails = Email(settings, to or ("ops@example.org",), timeout=60, tls_context=trusted, **more)
     try:
         return await mails.deliver(note(alert("a", host="é中文\r\nBcc: x@y")))
     finally:

@@ -56,7 +56,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             pytest.fail(f"it did not start: {said}")
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, "a stop is clean"
+        assert process.wait(60) == 0, "a stop is clean"
         assert not list((data / "run").glob("*.sock"))
 
 
@@ -112,7 +112,7 @@ def test_who_is_nobody_is_told_so_as_clickhouse_tells_it(served: str) -> None:
 
 def test_ping_needs_no_password(served: str) -> None:
     for path in ("ping", "replicas_status"):
-        with urllib.request.urlopen(f"{served}/{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{served}/{path}", timeout=60) as answer:
             assert answer.read() == b"Ok.\n"
 
 
@@ -123,7 +123,7 @@ def test_a_password_may_come_by_headers_by_basic_and_in_the_url(served: str) -> 
     assert ask(served, "SELECT 1", user=READER)[1] == b"1\n"
     assert ask(served, "SELECT 1", user=None, headers=basic)[1] == b"1\n"
     url = f"{served}/?" + urllib.parse.urlencode({"user": READER[0], "password": READER[1], "query": "SELECT 1"})
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         assert answer.read() == b"1\n"
 
 
@@ -474,7 +474,7 @@ def test_a_second_front_over_the_same_directory_is_refused(tmp_path: Path) -> No
     held.claim(["store front"])
     environ = {**os.environ, "LAPWING_DATA_DIR": str(tmp_path), "LAPWING_STORE__PORT": "0"}
     done = subprocess.run(
-        [sys.executable, "-m", "services", "store", "serve"], env=environ, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "services", "store", "serve"], env=environ, capture_output=True, text=True, timeout=100
     )
     held.release()
     assert done.returncode != 0 and "in use by another Lapwing" in done.stderr

@@ -15,7 +15,7 @@ from faust.types.tuples import Message as FaustMessage
 from shared.bus import bell, stream
 from shared.bus.kafka import publisher
 from shared.bus.port import BusError, Message
-from shared.bus.stream import STOP_WITHIN, StreamService, batches, stream_app
+from shared.bus.stream import StreamService, batches, stream_app
 from shared.runtime import selfmetrics
 from shared.runtime.settings import Settings
 from shared.schemas.topics import ALL_TOPICS, Topic
@@ -163,9 +163,8 @@ async def test_nothing_is_lost_through_a_stop_during_a_retry(bus: TestBus, ahead
     await publish(bus.settings, topic, *(f"{i:02}" for i in range(40)))
     async with processing(bus, group, [topic], failing, size=7, ahead=ahead) as service:
         await eventually(lambda: failing.attempts >= 2)
-        began = asyncio.get_running_loop().time()
-        await service.stop()
-        assert asyncio.get_running_loop().time() - began <= STOP_WITHIN + 1  # the bound, not its speed
+        async with asyncio.timeout(60):  # without its bound it tries for ever
+            await service.stop()
     async with processing(bus, group, [topic], healthy, size=7):
         await eventually(lambda: healthy.values == [f"{i:02}" for i in range(40)])
 
@@ -190,18 +189,18 @@ async def test_only_the_batch_that_failed_comes_again(bus: TestBus, ahead: bool)
     topic, group, second = await bus.topic(partitions=1), bus.name(), Notebook()
     handled: list[str] = []
 
-    async def first_ten(batch: Sequence[Message]) -> None:
+    async def first(batch: Sequence[Message]) -> None:
         if handled:
             raise Away("full")
         handled.extend((m.value or b"").decode() for m in batch)
 
     await publish(bus.settings, topic, *(f"{i:02}" for i in range(30)))
-    async with processing(bus, group, [topic], first_ten, size=10, ahead=ahead):
+    async with processing(bus, group, [topic], first, size=10, ahead=ahead):
         await eventually(lambda: handled)
     async with processing(bus, group, [topic], second, size=100):
         await eventually(lambda: second.values and second.values[-1] == "29")
-    assert handled == [f"{i:02}" for i in range(10)]
-    assert second.values == [f"{i:02}" for i in range(10, 30)]
+    # The first batch is of ten, or of what had arrived in its time.
+    assert handled + second.values == [f"{i:02}" for i in range(30)]
 
 
 async def test_the_next_batch_is_at_hand_and_waits_its_turn(bus: TestBus) -> None:
@@ -247,7 +246,7 @@ async def test_who_is_behind_does_not_wait_a_second_whenever_the_buffers_are_ful
             await sleep(seconds, **more)
 
         monkeypatch.setattr(consumer, "sleep", noted)
-        await eventually(lambda: len(notebook.seen) >= many, within=60)
+        await eventually(lambda: len(notebook.seen) >= many)
     assert slept.count(1) < 2, "the buffers were full five times"
 
 
@@ -270,7 +269,7 @@ async def test_while_nothing_can_be_stored_no_more_is_held_than_fits_the_buffers
             return held() <= before
 
         # Where others keep the machine busy the buffers are still filling when all has been published.
-        await eventually(nothing_more_came, within=60)
+        await eventually(nothing_more_came)
         most = max(most, held())
         attempts = notebook.attempts
         await eventually(lambda: notebook.attempts >= attempts + 2)
@@ -297,7 +296,7 @@ async def test_any_other_error_ends_the_service_and_loses_nothing(bus: TestBus, 
     await publish(bus.settings, topic, "a", "b")
     async with processing(bus, group, [topic], broken, ahead=ahead) as service:
         with pytest.raises(ValueError, match="a mistake of ours"):
-            await asyncio.wait_for(service.watch(), 10)
+            await asyncio.wait_for(service.watch(), 60)
         assert broken.attempts == 1
     async with processing(bus, group, [topic], healthy):
         await eventually(lambda: healthy.values == ["a", "b"])
@@ -309,7 +308,7 @@ async def test_a_permanent_error_is_not_retried(bus: TestBus) -> None:
     async with processing(bus, bus.name(), [topic], notebook) as service:
         await publish(bus.settings, topic, "a")
         with pytest.raises(BusError, match="not authorised"):
-            await asyncio.wait_for(service.watch(), 10)
+            await asyncio.wait_for(service.watch(), 60)
 
 
 async def test_three_apps_in_one_loop_each_see_everything(bus: TestBus) -> None:
@@ -333,7 +332,7 @@ async def test_one_app_that_crashes_leaves_the_others_alone(bus: TestBus) -> Non
     ):
         await publish(bus.settings, topic, "a")
         with pytest.raises(ValueError, match="a mistake of ours"):
-            await asyncio.wait_for(dying.watch(), 10)
+            await asyncio.wait_for(dying.watch(), 60)
         await dying.stop()
         watching = asyncio.create_task(living.watch())
         await publish(bus.settings, topic, "b")
@@ -354,7 +353,7 @@ async def test_lag_is_what_no_handler_has_finished_with(bus: TestBus) -> None:
     async with processing(bus, group, [topic], notebook) as service:
         await publish(bus.settings, topic, "one more")
         await eventually(lambda: "one more" in notebook.values)
-        assert service.lag() == 0, "what was committed before is not lag"
+        await eventually(lambda: service.lag() == 0, that="what was committed before is not lag")
 
 
 async def test_a_group_that_stands_still_is_ended(bus: TestBus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,7 +367,7 @@ async def test_a_group_that_stands_still_is_ended(bus: TestBus, monkeypatch: pyt
         service._app.consumer.pause_partitions(service._app.consumer.assignment())  # as Faust was seen to do
         await publish(bus.settings, topic, "b")
         with pytest.raises(BusError, match=r"has stood still for 0\.5 s with 1 messages to read"):
-            await asyncio.wait_for(watching, 10)
+            await asyncio.wait_for(watching, 60)
 
 
 async def test_a_group_whose_commits_stand_still_is_ended(bus: TestBus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -384,7 +383,7 @@ async def test_a_group_whose_commits_stand_still_is_ended(bus: TestBus, monkeypa
         watching = asyncio.create_task(service.watch())
         await publish(bus.settings, topic, "a", "b")
         with pytest.raises(BusError, match=r"has committed nothing for 1 s with 2 messages handled"):
-            await asyncio.wait_for(watching, 20)
+            await asyncio.wait_for(watching, 60)
     assert notebook.values == ["a", "b"]
 
 
@@ -439,7 +438,7 @@ async def test_a_topic_deleted_and_made_anew_is_read_from_its_beginning(
         await bus.delete(topic)
         await bus.made_anew(topic, partitions=1)
         await publish(bus.settings, topic, *(f"new {n}" for n in range(5)))
-        await eventually(lambda: notebook.values[:5] == [f"new {n}" for n in range(5)], within=60)
+        await eventually(lambda: notebook.values[:5] == [f"new {n}" for n in range(5)])
 
         async def committed() -> bool:
             return (await service._committed())[topic.name, 0] == 5
@@ -478,7 +477,7 @@ async def test_a_topic_made_anew_that_has_outgrown_the_old_one_by_the_next_look_
         await eventually(lambda: new[-1] in notebook.values, that="it goes on where it was in the old one")
         assert new[0] not in notebook.values
         await service._look()
-        await eventually(lambda: set(new) <= set(notebook.values), within=60)
+        await eventually(lambda: set(new) <= set(notebook.values))
 
         async def all_new() -> bool:
             return await committed() == 20
@@ -525,7 +524,7 @@ async def test_a_group_that_rejoins_while_its_topic_is_away_reads_all_of_the_new
         reader.takes_its_time_with(service, monkeypatch)
         await bus.made_anew(topic, partitions=1)
         await publish(bus.settings, topic, *new)
-        await eventually(lambda: reader.values[:5] == new, within=60)
+        await eventually(lambda: reader.values[:5] == new)
         await eventually(lambda: service.lag() == 0)
     assert len(reader.seen) == 6, "and each message once"
 
@@ -541,13 +540,13 @@ async def test_a_member_that_had_nothing_to_read_takes_over_without_a_loss(
         processing(bus, group, [topic], two, size=1) as second,
     ):
         await publish(bus.settings, topic, "a")
-        await eventually(lambda: {*one.values, *two.values} == {"a"}, within=60)
+        await eventually(lambda: {*one.values, *two.values} == {"a"})
         leaving, idle, reader = (first, second, two) if first.partitions(topic) else (second, first, one)
         assert not idle.partitions(topic)
         reader.takes_its_time_with(idle, monkeypatch)
         await leaving.stop()
         await publish(bus.settings, topic, *"bcdef")
-        await eventually(lambda: {*one.values, *two.values} == set("abcdef"), within=60)
+        await eventually(lambda: {*one.values, *two.values} == set("abcdef"))
 
 
 class Deliberate(Notebook):
@@ -665,7 +664,7 @@ async def test_an_outage_of_the_broker_is_survived(tmp_path) -> None:  # type: i
             await asyncio.sleep(1)  # an outage takes time; nothing is waited for
             broker.resume()
             await publish(settings, ALL_TOPICS[0], "later")
-            await eventually(lambda: "later" in notebook.values, within=40)
+            await eventually(lambda: "later" in notebook.values)
             assert not watching.done()
             watching.cancel()
 
@@ -686,9 +685,9 @@ async def test_two_members_of_a_group_share_its_topic(bus: TestBus) -> None:
     async with processing(bus, group, [topic], one):
         async with processing(bus, group, [topic], two):
             await publish(bus.settings, topic, *(f"{i:03}" for i in range(100)))
-            await eventually(lambda: len({*one.values, *two.values}) == 100, within=60)
+            await eventually(lambda: len({*one.values, *two.values}) == 100)
         await publish(bus.settings, topic, "last")
-        await eventually(lambda: "last" in one.values, within=60)
+        await eventually(lambda: "last" in one.values)
 
 
 async def test_what_is_published_without_a_ring_is_found_as_well(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.product import Product, running
 from tests.support.waiting import eventually
 
@@ -65,15 +66,14 @@ def test_an_api_that_starts_while_the_broker_is_away_tells_what_the_store_knows(
 
 def test_the_whole_product_waits_for_its_broker_and_answers_meanwhile(earlier: Earlier) -> None:
     with unused_port() as nowhere:
-        with unused_port() as port:
-            pass
+        port = free_port()
         waiting = Product(
             earlier.data_dir, LAPWING_KAFKA__BOOTSTRAP_SERVERS=f"127.0.0.1:{nowhere}", LAPWING_API__PORT=str(port)
         )
         process = waiting.begin()
         try:
             waiting.url = f"http://127.0.0.1:{port}"
-            asyncio.run(eventually(lambda: process.poll() is not None or ready_to_answer(waiting), within=60))
+            asyncio.run(eventually(lambda: process.poll() is not None or ready_to_answer(waiting)))
             assert waiting.get("/api/system/memory/")["total"] == earlier.memory["total"]
             status, body = waiting.request("/readyz")
             assert (status, list(body["warnings"])) == (200, ["api: bus"]), body

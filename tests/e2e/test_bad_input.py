@@ -13,15 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.product import Product, running
-
-pytestmark = pytest.mark.timeout(180)
+from tests.support.product import PATIENCE, Product, running
 
 
 def lapwing(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     env = {k: v for k, v in os.environ.items() if not k.startswith("LAPWING_")} | settings
     return subprocess.run(
-        [sys.executable, "-m", "services", *arguments], env=env, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "services", *arguments], env=env, capture_output=True, text=True, timeout=PATIENCE
     )
 
 
@@ -146,7 +144,7 @@ class TestWithOneRunning:
             | {"LAPWING_DATA_DIR": first.data_dir},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
         assert done.returncode == 0, done.stderr
         first.login("ada", "a rather long passphrase")

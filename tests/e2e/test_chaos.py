@@ -12,8 +12,10 @@ import psutil
 import pytest
 
 from tests.support.chaos.deeds import DECK, deeds
-from tests.support.chaos.run import chaos, free_port
+from tests.support.chaos.run import chaos
 from tests.support.chaos.victims import Victims
+from tests.support.ports import free_port
+from tests.support.product import PATIENCE
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.usefixtures("kafka_at_hand"), pytest.mark.timeout(420)]
@@ -49,7 +51,7 @@ async def test_the_supervisor_leaves_no_process_behind_however_it_ends(tmp_path:
         finally:
             victims.stop()
         assert status == (0 if end == signal.SIGINT else -signal.SIGKILL)
-        await eventually(lambda every=everybody: not any(map(_lives, every)), 10, that="nobody is left")
+        await eventually(lambda every=everybody: not any(map(_lives, every)), that="nobody is left")
         (tmp_path / "log").unlink()
 
 
@@ -61,7 +63,7 @@ def test_bad_settings_end_it_with_one_line_instead_of_trying_again(tmp_path: Pat
         env={**kept, "LAPWING_DATA_DIR": str(tmp_path / "file")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert answer.returncode == 2
     assert answer.stderr.startswith("lapwing: cannot write to the data directory") and "it is a file" in answer.stderr

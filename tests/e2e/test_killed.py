@@ -46,7 +46,7 @@ def test_killed_again_and_again_it_loses_nothing_that_was_collected(tmp_path: Pa
             time.sleep(0.5)
         assert not left, "the journal is let go of when its events are stored"
     finally:
-        assert product.stop(within=PATIENCE) == 0
+        assert product.stop() == 0
 
     stored, counted = apart(_looked_up, tmp_path)
     numbers = [number for number, _ in stored]

@@ -16,7 +16,7 @@ from shared.schemas.sample import HostSample
 from shared.schemas.topics import METRICS
 from tests.support.product import Product
 
-pytestmark = [pytest.mark.usefixtures("kafka_at_hand"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("kafka_at_hand"), pytest.mark.timeout(600)]
 
 HISTORY = "/api/system/history/?metric=memory.percent&from=now-15m&to=now&step=1s"
 
@@ -49,7 +49,7 @@ def accepted(data_dir: Path) -> set[int]:
         await it.stop()
         return seen
 
-    return asyncio.run(asyncio.wait_for(read(), 30))
+    return asyncio.run(asyncio.wait_for(read(), 60))
 
 
 def stored(data: dict) -> set[int]:
@@ -68,34 +68,34 @@ def test_killed_it_leaves_no_orphan_and_nothing_accepted_is_lost(tmp_path: Path)
     first = on_local_kafka(tmp_path, LAPWING_INGEST__BATCH_SECONDS="60")
     first.start()
     try:
-        first.until(HISTORY, stored, within=90)
+        first.until(HISTORY, stored)
         wait_for(lambda: len(accepted(tmp_path) - stored(first.get(HISTORY))) >= 4, 60, "samples in no table yet")
         before = accepted(tmp_path)
         kafka = kafka_of(first)
     finally:
         first.kill()
-    wait_for(lambda: not kafka.is_running() or kafka.status() == psutil.STATUS_ZOMBIE, 10, "Kafka dies with its owner")
+    wait_for(lambda: not kafka.is_running() or kafka.status() == psutil.STATUS_ZOMBIE, 60, "Kafka dies with its owner")
 
     second = on_local_kafka(tmp_path)
     second.start()
     try:
-        second.until(HISTORY, lambda data: before <= stored(data), within=60)
+        second.until(HISTORY, lambda data: before <= stored(data))
 
         # Now the other of the two. It comes back, and what was collected meanwhile arrives as well.
         killed = kafka_of(second)
         at = time.time()
         killed.kill()
-        wait_for(lambda: "Apache Kafka died, starting it again" in second.said(), 10, "it says so")
+        wait_for(lambda: "Apache Kafka died, starting it again" in second.said(), 60, "it says so")
         wait_for(lambda: second.said().count("Apache Kafka is up") == 2, 60, "it comes back")
         back = time.time()
-        reached = max(accepted(tmp_path))
-        wait_for(lambda: max(accepted(tmp_path)) >= reached + 3000, 60, "new samples on the topic")
+        # In their order: with one of after it all of before it are there.
+        wait_for(lambda: max(accepted(tmp_path)) >= back * 1000, 60, "new samples on the topic")
         after = accepted(tmp_path)
         assert before < after
         meanwhile = [ts for ts in after if at * 1000 < ts < back * 1000]
         # A busy machine may skip a second here and there.
         assert len(meanwhile) >= (back - at) / 2, "collected while Kafka was away"
-        second.until(HISTORY, lambda data: after <= stored(data), within=60)
+        second.until(HISTORY, lambda data: after <= stored(data))
 
         kafka = kafka_of(second)
         assert kafka != killed

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from shared.runtime.settings import Settings
 from shared.store.clickhouse import open_store
 from shared.store.port import Store
 from tests.support.broker import embedded_broker, settings_for
+from tests.support.ports import free_port
 from tests.support.store import fresh_store
 from tests.support.tls import authority, tls_front
 from tests.support.waiting import eventually
@@ -32,8 +32,6 @@ ROOT = Path(__file__).parents[2]
 HOST = "an-agent-behind-http"
 PASSWORD = "correct horse battery staple"
 MOST_RSS = 45 << 20
-
-pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -67,9 +65,7 @@ class Api:
 
     def __init__(self, broker: EmbeddedBroker, data_dir: Path) -> None:
         data_dir.mkdir()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._settings = data_dir / "settings.json"
         self.data_dir = data_dir
         self._settings.write_text(
@@ -168,12 +164,11 @@ async def test_every_event_arrives_once_though_the_api_is_killed(
                     await api.start()
                     await eventually(
                         lambda n=kill: log.read_text().count("the spool is empty again") >= n,  # type: ignore[misc]
-                        within=60,
                     )
                     await eventually(lambda n=kept: more_than(n + 5), every=0.2)  # type: ignore[misc]
                 assert psutil.Process(process.pid).memory_info().rss < MOST_RSS
                 process.send_signal(signal.SIGTERM)
-                assert await asyncio.wait_for(process.wait(), 10) == 0
+                assert await asyncio.wait_for(process.wait(), 60) == 0
 
         async def at_rest() -> list[int]:
             before = await numbers(stored)
@@ -203,16 +198,16 @@ async def test_events_refused_for_their_token_wait_until_there_is_a_good_one(
             await eventually(lambda: log.exists() and "refuses the agent token lw_" in log.read_text())
             await eventually(lambda: spooled(tmp_path) > 20_000, that="the spool grows")
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), 10) == 0
+            assert await asyncio.wait_for(process.wait(), 60) == 0
         assert file.read_text().strip() not in log.read_text(), "the secret stays secret"
         assert await numbers(stored) == []
         kept = spooled_numbers(tmp_path)
         assert len(kept) > 2
         await token(api, tmp_path)
         async with agent(tmp_path, *words) as process:
-            await eventually(lambda: "the spool is empty again" in log.read_text(), within=60)
+            await eventually(lambda: "the spool is empty again" in log.read_text())
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), 10) == 0
+            assert await asyncio.wait_for(process.wait(), 60) == 0
         assert not kept & spooled_numbers(tmp_path), "what was taken has left the disk"
 
         async def all_there() -> bool:

@@ -18,13 +18,12 @@ from shared.schemas.codec import encode
 from shared.schemas.sample import Cpu, HostSample
 from shared.schemas.topics import ALL_TOPICS, METRICS
 from tests.support.broker import settings_for
-from tests.support.local_kafka import kafka_at_hand, local_kafka
+from tests.support.local_kafka import kafka_at_hand, own_kafka
 from tests.support.product import Product
 from tests.support.receivers import Webhooks
 from tests.support.waiting import eventually
 
-__all__ = ["kafka_at_hand", "local_kafka"]
-pytestmark = pytest.mark.timeout(240)
+__all__ = ["kafka_at_hand", "own_kafka"]
 
 HOSTS = [f"web-{n}" for n in range(8)]
 RULES = """
@@ -43,8 +42,8 @@ HOLDS = re.compile("this alerter holds the lease")
 
 
 @pytest.fixture
-async def settings(local_kafka: LocalKafka, tmp_path: Path) -> Settings:
-    settings = settings_for(local_kafka.address, tmp_path, kafka={"partitions": 2})
+async def settings(own_kafka: LocalKafka, tmp_path: Path) -> Settings:
+    settings = settings_for(own_kafka.address, tmp_path, kafka={"partitions": 2})
     await admin(settings.kafka).create(ALL_TOPICS)
     return settings
 
@@ -123,25 +122,20 @@ async def test_the_one_that_tells_is_killed_and_the_other_goes_on(
     load = Load(bus)
     with alerter(settings, hooks, tmp_path / "a") as first, alerter(settings, hooks, tmp_path / "b") as second:
         both = (first, second)
-        await eventually(
-            lambda: sum(map(holds, both)) == 1 and all("the alerter is up" in p.said() for p in both), within=60
-        )
+        await eventually(lambda: sum(map(holds, both)) == 1 and all("the alerter is up" in p.said() for p in both))
         await load.set(**{f"_{n}": 99.0 for n in range(4)})
         await eventually(lambda: set(told(hooks, "firing")) == set(HOSTS[:4]))
         before = len(hooks.bodies)
 
         leader, other = (first, second) if holds(first) else (second, first)
         leader.kill()
-        killed = time.monotonic()
         await load.set(**{f"_{n}": 99.0 for n in range(6)})
-        await eventually(lambda: set(told(hooks, "firing")) == set(HOSTS[:6]), within=60)
-        took = time.monotonic() - killed
-        assert holds(other)
+        await eventually(lambda: set(told(hooks, "firing")) == set(HOSTS[:6]))
+        await eventually(lambda: holds(other))
         # What was told by the one that died is not told again as new; what it could not tell is told.
         new = {
             a["labels"]["host"] for body in hooks.bodies[before:] for a in body["alerts"] if body["status"] == "firing"
         }
         assert set(HOSTS[4:6]) <= new
         await load.set()
-        await eventually(lambda: set(told(hooks, "resolved")) == set(HOSTS[:6]), within=60)
-        print(f"handed over after {took:.1f} s")
+        await eventually(lambda: set(told(hooks, "resolved")) == set(HOSTS[:6]))

@@ -53,7 +53,7 @@ async def until_letters(api: Api, count: int, query: str = "") -> list[Any]:
         assert len(found) >= count, [letter["reason"] for letter in found]
         return True
 
-    await eventually(there, within=15, that=f"{count} dead letters")
+    await eventually(there, that=f"{count} dead letters")
     found: list[Any] = (await listed(api, query))["items"]
     assert len(found) == count
     return found
@@ -82,7 +82,7 @@ async def test_an_event_of_the_future_is_stored_once_when_its_time_has_come(
         async def refused_again() -> Any:
             return [r for r in (await listed(api))["items"] if r["retry_of"] == letter["id"]]
 
-        (second,) = await eventually(refused_again, within=15)
+        (second,) = await eventually(refused_again)
 
         clock.advance(3600)
         assert (await retry(api, stage=["time"], dry_run=True))["settled"] == 1

@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 PROGRAM = """
 import os, signal, sys
 from services import commands
@@ -30,7 +28,6 @@ NOT_IN_USE = {
 }
 
 
-@pytest.mark.timeout(300)
 def test_it_loads_nothing_that_is_not_in_use(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],

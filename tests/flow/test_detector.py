@@ -102,7 +102,7 @@ async def test_a_busy_minute_is_opened_and_closed_and_every_sample_scored(tmp_pa
             await publish(settings, samples(0, 60, cpu=4))
             await publish(settings, samples(60, 20, cpu=99))
             await publish(settings, samples(80, 30, cpu=4))
-            await eventually(lambda: anomalies(events, "close"), within=20)
+            await eventually(lambda: anomalies(events, "close"))
             await eventually(lambda: len(scores(events)) == 110)
 
     (opened,), (closed,) = anomalies(events, "open"), anomalies(events, "close")
@@ -165,7 +165,7 @@ async def test_a_detector_that_was_killed_closes_what_it_had_opened(tmp_path: Pa
         settings = settings_for(broker.address, tmp_path, detector=QUICK)
         async with detecting(settings, states=FileStates(tmp_path / "kept")), said(settings) as later:
             await publish(settings, samples(80, 60, cpu=4))
-            await eventually(lambda: anomalies(later, "close"), within=20)
+            await eventually(lambda: anomalies(later, "close"))
     (opened,), (closed,) = anomalies(events, "open"), anomalies(later)
     assert closed.anomaly_id == opened.anomaly_id
     assert closed.started_at == opened.started_at
@@ -183,7 +183,7 @@ async def test_a_restart_during_a_fault_raises_no_second_alarm(tmp_path: Path) -
                 await eventually(lambda: anomalies(events, "open"))
             await publish(settings, samples(80, 60, cpu=98))
             async with detecting(settings):
-                await eventually(lambda: any(s.event_id == "host-1-139" for s in scores(events)), within=30)
+                await eventually(lambda: any(s.event_id == "host-1-139" for s in scores(events)))
     assert len(anomalies(events, "open")) == 1
 
 
@@ -223,15 +223,15 @@ async def test_what_was_called_normal_stays_quiet_until_that_is_taken_back(tmp_p
         await out.start()
         await out.publish(CONTROL, "feedback:some-anomaly", json.dumps(opinion).encode())
         async with detecting(settings) as detector, said(settings) as events:
-            await eventually(lambda: detector.opinions, within=20)
+            await eventually(lambda: detector.opinions)
             await publish(settings, samples(0, 60, cpu=4))
             await publish(settings, samples(60, 20, cpu=99))
             await publish(settings, samples(80, 30, cpu=4))
-            await eventually(lambda: len(scores(events)) == 110, within=20)
+            await eventually(lambda: len(scores(events)) == 110)
             assert not anomalies(events)
             await out.publish(CONTROL, "feedback:some-anomaly", None)
-            await eventually(lambda: not detector.opinions, within=20)
+            await eventually(lambda: not detector.opinions)
             await publish(settings, samples(110, 20, cpu=99))
             await publish(settings, samples(130, 30, cpu=4))
-            await eventually(lambda: anomalies(events, "close"), within=20)
+            await eventually(lambda: anomalies(events, "close"))
             await out.stop()

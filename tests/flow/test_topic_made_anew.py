@@ -14,17 +14,16 @@ from shared.schemas.topics import ALL_TOPICS, METRICS
 from shared.store.port import Store
 from tests.flow.test_ingest_road import clock, ingesting, line, send, store, until_stored
 from tests.support.broker import TestBus, settings_for
-from tests.support.local_kafka import kafka_at_hand, local_kafka
+from tests.support.local_kafka import kafka_at_hand, own_kafka
 from tests.support.store import fresh_store
 
-__all__ = ["clock", "fresh_store", "kafka_at_hand", "local_kafka", "store"]
-pytestmark = pytest.mark.timeout(180)
+__all__ = ["clock", "fresh_store", "kafka_at_hand", "own_kafka", "store"]
 
 
 @pytest.fixture
-async def settings(local_kafka: LocalKafka, fresh_store: Settings) -> Settings:
+async def settings(own_kafka: LocalKafka, fresh_store: Settings) -> Settings:
     settings = settings_for(
-        local_kafka.address,
+        own_kafka.address,
         fresh_store.data_dir,
         kafka={"partitions": 2},
         clickhouse={"dsn": fresh_store.clickhouse.dsn},

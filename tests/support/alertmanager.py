@@ -5,7 +5,6 @@ with running_alertmanager(tmp_path) as url: ...
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 import urllib.error
@@ -17,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.debian import at_hand, unpacked
+from tests.support.ports import free_port
 
 PACKAGE = "prometheus-alertmanager"
 AMTOOL = "amtool"
 ALERTMANAGER = "prometheus-alertmanager"
-STARTS_WITHIN = 20  # seconds
+STARTS_WITHIN = 60  # seconds
 _PLAIN = """
 route: {receiver: nobody}
 receivers: [{name: nobody}]
@@ -56,7 +56,7 @@ def running_alertmanager(
     """An Alertmanager of its own on loopback, alone; its URL, once it is ready. ``port``: of one that was there."""
     file = directory / "alertmanager.yml"
     file.write_text(config)
-    port = port or _free_port()
+    port = port or free_port()
     command = [
         str(programs / ALERTMANAGER),
         f"--config.file={file}",
@@ -83,14 +83,8 @@ def _until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + STARTS_WITHIN
     while process.poll() is None and time.monotonic() < until:
         try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=1):
+            with urllib.request.urlopen(f"{url}/-/ready", timeout=10):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     raise AssertionError(f"Alertmanager is not ready; it said:\n{log.read_text()[-2000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])

@@ -66,7 +66,7 @@ class Page:
         """Returns when it is loaded and shown: its script has run."""
         await self.do("Page.enable")
         await self.do("Page.navigate", url=url)
-        while (await self._socket.receive_json(timeout=30)).get("method") != "Page.loadEventFired":
+        while (await self._socket.receive_json(timeout=60)).get("method") != "Page.loadEventFired":
             pass
         await self.value("new Promise(shown => requestAnimationFrame(() => requestAnimationFrame(shown)))")
 
@@ -79,7 +79,7 @@ class Page:
         """A command of the DevTools protocol, answered."""
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
-        while (answer := await self._socket.receive_json(timeout=30)).get("id") != number:
+        while (answer := await self._socket.receive_json(timeout=60)).get("id") != number:
             pass
         assert "error" not in answer, answer
         return answer["result"]

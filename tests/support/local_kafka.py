@@ -31,15 +31,19 @@ def kafka_at_hand() -> None:
         pytest.skip(f"no Apache Kafka: {error}")
 
 
-@pytest.fixture(scope="session")
-def local_kafka(kafka_at_hand: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
-    """One for all tests of this run: use topics and groups of your own."""
+def _running(kafka_at_hand: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
     kafka = LocalKafka(tmp_path_factory.mktemp("kafka"), properties=SHORT_SESSIONS)
     try:
         now(kafka.start())
         yield kafka
     finally:
         now(kafka.stop())
+
+
+local_kafka = pytest.fixture(scope="session")(_running)
+"""One for all tests of this run: use topics and groups of your own."""
+own_kafka = pytest.fixture(scope="module")(_running)
+"""One for the tests of a file, which use the product's own topics, and gone with them."""
 
 
 def now(work: Coroutine[object, object, T]) -> T:

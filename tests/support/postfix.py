@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.exim import Exim, free_ports, listening
+from tests.support.exim import Exim, listening
+from tests.support.ports import free_ports
 from tests.support.tls import Authority
 
 PACKAGES = (
@@ -82,7 +83,7 @@ def postfix(authority: Authority) -> AbstractContextManager[Exim]:
 
 
 def _start(run: Path, packages: Path, authority: Authority) -> tuple[subprocess.Popen[bytes], Exim]:
-    starttls, tls = free_ports()
+    starttls, tls = free_ports(2)
     root = run / "root"
     shutil.copytree(packages, root, symlinks=True)  # a cache in root's home is not for its other users
     run.chmod(0o755)

@@ -79,13 +79,13 @@ class Product:
         assert self._process is not None
         return self._process.pid
 
-    def stop(self, number: int = signal.SIGINT, within: float = 10) -> int:
+    def stop(self, number: int = signal.SIGINT, within: float = PATIENCE) -> int:
         """Asks it to stop; returns its exit status."""
         assert self._process is not None
         self._process.send_signal(number)
         return self.wait(within)
 
-    def wait(self, within: float = 10) -> int:
+    def wait(self, within: float = PATIENCE) -> int:
         """Its exit status, when it ends by itself."""
         assert self._process is not None
         return self._process.wait(within)

@@ -23,11 +23,11 @@ from confluent_kafka.admin import (
 )
 
 from shared.broker.local import LocalKafka
-from shared.broker.ports import two_ports
 from shared.bus.kafka import admin
 from shared.runtime.settings import KafkaSettings
 from shared.schemas.topics import ALL_TOPICS
 from tests.support.local_kafka import SHORT_SESSIONS, now
+from tests.support.ports import free_ports
 from tests.support.tls import LONG_AGO, authority
 
 SUPER = "test-super"
@@ -43,9 +43,8 @@ class SecuredKafka:
     def __init__(self, directory: Path) -> None:
         self.authority = authority(directory / "tls")
         (directory / "kafka").mkdir()
-        backdoor, controller = two_ports(directory / "kafka" / "ports")
-        secured, expired = two_ports(directory / "tls" / "ports")
-        elsewhere, misled = two_ports(directory / "tls" / "more-ports")
+        backdoor, controller, secured, expired, elsewhere, misled = free_ports(6)
+        (directory / "kafka" / "ports").write_text(f"{backdoor} {controller}\n")  # as LocalKafka remembers them
         listeners = {
             "PLAINTEXT": backdoor,
             "SECURED": secured,

@@ -13,15 +13,15 @@ T = TypeVar("T")
 
 @overload
 async def eventually(
-    condition: Callable[[], Awaitable[T | None]], within: float = 30.0, every: float = 0.02, *, that: str = ""
+    condition: Callable[[], Awaitable[T | None]], within: float = 60.0, every: float = 0.02, *, that: str = ""
 ) -> T: ...
 @overload
 async def eventually(
-    condition: Callable[[], T | None], within: float = 30.0, every: float = 0.02, *, that: str = ""
+    condition: Callable[[], T | None], within: float = 60.0, every: float = 0.02, *, that: str = ""
 ) -> T: ...
 async def eventually(
     condition: Callable[[], T | Awaitable[T | None] | None],
-    within: float = 30.0,
+    within: float = 60.0,
     every: float = 0.02,
     *,
     that: str = "",

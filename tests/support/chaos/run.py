@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import time
 import urllib.request
 from collections import Counter
@@ -37,6 +36,7 @@ from tests.support.chaos.disk import Disk
 from tests.support.chaos.recovery import Recovery
 from tests.support.chaos.senders import PREFIX, SHIFT_MS, Senders
 from tests.support.chaos.victims import Victims
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 PASSWORD = "correct horse battery staple"
@@ -276,9 +276,3 @@ def told(victims: Victims) -> Settings:
             "clickhouse": {"dsn": environment["LAPWING_CLICKHOUSE__DSN"]},
         }
     )
-
-
-def free_port() -> int:
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return int(it.getsockname()[1])

@@ -67,7 +67,7 @@ class Victims:
     def wait(self) -> int:
         """The supervisor's exit status, when it ends."""
         assert self._process is not None
-        return self._process.wait(10)
+        return self._process.wait(60)
 
     def environment(self) -> dict[str, str]:
         """What the services were told."""

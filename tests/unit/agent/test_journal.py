@@ -86,7 +86,7 @@ async def until(outbox: Journal, condition: Callable[[], bool]) -> None:
         outbox._wake.set()
         return condition()
 
-    await eventually(later, within=20)
+    await eventually(later)
 
 
 async def test_an_event_is_on_disk_until_it_is_stored_although_the_broker_has_it(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ async def passing(clock: ManualClock, outbox: Outbox, condition: Callable[[], An
         outbox._wake.set()
         return condition()
 
-    await eventually(later, within=20)
+    await eventually(later)
 
 
 async def test_each_event_is_a_message_of_its_own(build: Build, publisher: FakePublisher) -> None:
@@ -288,9 +287,8 @@ async def test_stopping_keeps_on_disk_what_cannot_be_sent_within_its_bound(
         publisher.stuck = asyncio.Event()
     for number in range(5):
         outbox.put(line(number))
-    began = time.monotonic()
-    await outbox.stop(2.0)
-    assert time.monotonic() - began < 4
+    async with asyncio.timeout(30):  # without its bound it waits for ever
+        await outbox.stop(0.5)
     spool = Spool(tmp_path / "spool", 1 << 20, 3600.0, clock)
     spool.open()
     batch = spool.read(module.Position(), 1 << 20)
@@ -307,6 +305,6 @@ async def test_an_error_that_is_no_bus_error_ends_the_outbox_aloud(build: Build,
     publisher.fail = broken
     outbox.put(line(1))
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(outbox.watch(), 5)
+        await asyncio.wait_for(outbox.watch(), 60)
     await outbox.stop()
     assert outbox.spooled_events == 1, "and keeps what it had"

@@ -6,7 +6,6 @@ import email
 import email.policy
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from services.alerter.notification.notification import Notification
 from shared.alerting.links import Link, Refusal, read
 from shared.runtime.settings import SmtpSettings
 from shared.schemas.alert import Alert
+from tests.support.ports import free_port
 from tests.unit.alerter import notes
 from tests.unit.alerter.support import alert
 
@@ -63,9 +63,7 @@ class Server:
 
 @contextmanager
 def smtp(handler: Server, **options: Any) -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     controller = Controller(handler, hostname="127.0.0.1", port=port, **options)
     controller.start()
     try:

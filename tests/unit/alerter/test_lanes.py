@@ -208,5 +208,5 @@ async def test_what_breaks_a_lane_is_heard_of() -> None:
     town.lanes.set([receiver("ops", "a")])
     town.lanes.offer(note(receiver="ops"))
     with pytest.raises(MemoryError):
-        await asyncio.wait_for(town.lanes.watch(), 5)
+        await asyncio.wait_for(town.lanes.watch(), 60)
     await town.lanes.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from services.alerter.routing.file import load_plan
 from shared.runtime.clock import ManualClock
 from shared.runtime.settings import Settings
 from shared.schemas.alert import Delivery
+from tests.support.ports import free_port
 from tests.support.receivers import Mailbox, webhook_receiver
 from tests.support.waiting import eventually
 from tests.unit.alerter.support import alert
@@ -69,12 +69,6 @@ class World:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             await eventually(lambda: self._at_rest == self._ways, every=0.001, that="the lanes wait")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def test_an_hour_without_a_mail_server(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ async def test_a_child_on_a_leash_dies_with_its_parent() -> None:
     try:
         await eventually(lambda: child.cmdline() == FOREVER)  # the leash has become the command
         holder.kill()
-        holder.wait(10)
+        holder.wait(60)
         await eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
     finally:
         if child.is_running():
@@ -43,13 +43,13 @@ async def test_a_child_on_a_leash_dies_with_its_parent() -> None:
 def test_a_leash_whose_parent_is_gone_already_runs_nothing(tmp_path: Path) -> None:
     trace = tmp_path / "ran"
     command = [sys.executable, leash.__file__, "1234567", "/bin/sh", "-c", f"touch {trace}"]
-    assert subprocess.run(command, capture_output=True, timeout=30).returncode != 0
+    assert subprocess.run(command, capture_output=True, timeout=60).returncode != 0
     assert not trace.exists()
 
 
 def test_a_leashed_command_keeps_its_arguments_and_its_status() -> None:
     command = [sys.executable, leash.__file__, str(os.getpid()), "/bin/sh", "-c", 'echo "$1"; exit 7', "sh", "a b"]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (answer.stdout, answer.returncode) == ("a b\n", 7)
 
 
@@ -62,7 +62,7 @@ def stubborn() -> Iterator[subprocess.Popen[str]]:
     process.stdout.readline()
     yield process
     process.kill()
-    process.wait(10)
+    process.wait(60)
 
 
 def test_one_left_behind_is_known_by_its_mark_and_ended(tmp_path: Path, stubborn: subprocess.Popen[str]) -> None:

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,14 +18,6 @@ HOSTILE = "a\nb\r\x1b[31mred\x07\x00\x7f\x9b2J\u2028\u202eesrever\udcff 操作�
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def root_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
 
 
 @pytest.fixture
