@@ -30,27 +30,23 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_second_part_runs_though_the_first_failed_and_the_last_lines_say_what_did(
+def test_every_part_runs_whatever_became_of_those_before_and_the_last_lines_say_what_failed(
     files: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert in_turn(["test_bad.py"], ["test_good.py"]) == 1
+    assert in_turn(["test_bad.py"], ["no_such_file.py"], ["test_good.py"]) == 1
     said = capfd.readouterr().out
     assert "1 passed" in said
-    assert said.splitlines()[-4:] == [
+    assert said.splitlines()[-5:] == [
         "FAILED test_bad.py::test_bad",
         "FAILED test_bad.py::TestMore::test_inside[2]",
         "FAILED test_bad.py::test_not_begun",
         "pytest test_bad.py: status 1",
+        "pytest no_such_file.py: status 4",
     ]
 
 
-@pytest.mark.parametrize("parts", [(["test_good.py"], ["test_bad.py"]), (["no_such_file.py"], ["test_good.py"])])
-def test_whichever_part_failed_and_however_all_of_it_has(files: Path, parts: tuple[list[str], ...]) -> None:
-    assert in_turn(*parts) == 1
-
-
 def test_when_all_have_passed_it_says_so(files: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert in_turn(["test_good.py"], ["test_good.py"]) == 0
+    assert in_turn(["test_good.py"]) == 0
     assert capfd.readouterr().out.splitlines()[-1] == "every test has passed"
 
 
