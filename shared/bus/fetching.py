@@ -7,10 +7,12 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.bus.bell import Ear
+from shared.bus.bell import UNRUNG_SECONDS, Ear
 
 ASKED_WAIT_MS = 1
 """Who asks because there is something need not wait for it."""
+LOOK_SECONDS = UNRUNG_SECONDS
+"""How often a fetcher that nothing has woken looks at its partitions; five times a second unless told."""
 
 
 def fetch_when_rung(consumer: AIOKafkaConsumer, ear: Ear) -> None:
@@ -27,6 +29,7 @@ def fetch_when_rung(consumer: AIOKafkaConsumer, ear: Ear) -> None:
         return await fetch(assignment, node_id, request)
 
     fetcher._fetch_max_wait_ms = ASKED_WAIT_MS
+    fetcher._fetcher_timeout = LOOK_SECONDS
     fetcher._proc_fetch_request = fetch_then
 
 

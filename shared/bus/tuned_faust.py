@@ -17,6 +17,7 @@ from aiokafka.consumer.fetcher import OffsetResetStrategy
 from faust.app.base import BootStrategy
 from faust.tables import TableManager
 from faust.transport.drivers import aiokafka as driver
+from mode import Service
 from mode.utils.futures import maybe_async
 
 from shared.bus import patched_aiokafka
@@ -70,6 +71,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def _keepalive2(self) -> None:
         """Nothing to wake up."""
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _thread_keepalive(self) -> None:
+        """Nor a loop to keep going."""
 
     async def _gather_remaining_tasks(self) -> None:
         """They are everybody's."""

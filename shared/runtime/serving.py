@@ -12,6 +12,8 @@ from typing import Any
 import uvicorn
 
 GRACE = 0.6  # seconds an answer under way has when we stop
+DATE_SECONDS = 1.0
+"""How often the date in the answers' heads is renewed."""
 
 
 class CannotListen(RuntimeError):
@@ -58,7 +60,7 @@ class Server:
         serving, self._serving = self._serving, None
         if serving is None:
             return
-        self._server.should_exit = True
+        self._server.leave()
         await asyncio.wait({serving}, timeout=GRACE)
         if not serving.done():
             self._server.force_exit = True
@@ -74,10 +76,22 @@ class _Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._leaving = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        """uvicorn's looks ten times a second whether it is to end; this one is told, and sleeps until then."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DATE_SECONDS):
+                    await self._leaving.wait()
+
+    def leave(self) -> None:
+        self.should_exit = True
+        self._leaving.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -39,6 +39,7 @@ async def test_every_metric_of_the_catalogue_has_its_column(store: Store) -> Non
         assert (column.table, column.column) in there, column
         if column.label:
             assert (column.table, column.label) in there, column
+        assert there[column.table, column.column].startswith("Nullable") == column.optional, column
 
 
 def value_in(sample: dict[str, Any], column: Column) -> float:
@@ -119,6 +120,33 @@ async def test_the_rollups_know_every_metric(store: Store) -> None:
         ("cpu.percent", 0.6),
         ("disk.percent{/srv}", 0.731),
     ]
+
+
+async def test_a_rollup_is_of_the_samples_that_had_the_metric(store: Store) -> None:
+    loads = [{"load1": 3.0, "load5": 0.5, "load15": 0.5}, None, {"load1": 1.0, "load5": 0.5, "load15": 0.5}]
+    device = host_sample()["gpus"]["devices"][0]
+    for second, (load, celsius) in enumerate(zip(loads, (50.0, 70.0, None), strict=True)):
+        gpus = {"devices": [device | {"temperature": celsius}]}
+        await store.insert_lines(
+            "landing_metrics", encode(host_sample(ts=T0 + 1000 * second, load=load, swap=None, gpus=gpus))
+        )
+    for statement in statements("samples", "rollup_1m"):
+        await store.command(
+            statement.sql, {"since": T0 // 1000, "until": T0 // 1000 + 60, "hosts": [host_sample()["host_id"]]}
+        )
+    names = ("host.samples", "cpu.percent", "cpu.load1", "gpu.temperature", "gpu.memory_used_mib", "swap.percent")
+    rows = await store.query(
+        "SELECT metric, count, min, max, avg, last, p50 FROM rollup_1m WHERE metric IN {names:Array(String)}",
+        {"names": list(names)},
+    )
+    used = round(device["memory_used"])
+    assert {row[0]: tuple(map(pytest.approx, row[1:])) for row in rows} == {
+        "host.samples": (3, 1, 1, 1, 1, 0),
+        "cpu.percent": (3, 23.4, 23.4, 23.4, 23.4, 23.4),
+        "cpu.load1": (2, 1, 3, 2, 1, 2),
+        "gpu.temperature": (2, 50, 70, 60, 70, 0),
+        "gpu.memory_used_mib": (3, used, used, used, used, 0),
+    }, "a metric that was never there has no rollup"
 
 
 async def test_the_views_for_people_show_real_units_and_every_repeat_once(store: Store) -> None:

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer import fetcher as aiokafkas
+from aiokafka.consumer.subscription_state import SubscriptionState
 
 from shared.bus.bell import Bell
-from shared.bus.fetching import fetch_when_rung
+from shared.bus.fetching import LOOK_SECONDS, fetch_when_rung
 
 REQUEST = SimpleNamespace(topics=[("a", [(0, 5, 100), (1, 7, 100)])])
 
@@ -69,3 +72,13 @@ async def test_a_fetch_that_is_called_off_while_it_waits_has_found_nothing(fetch
     asking.cancel()
     assert await asking is False, "as aiokafka's own answers it"
     assert not fetcher.asked
+
+
+async def test_aiokafkas_own_fetcher_seldom_looks_by_itself(bell: Bell) -> None:
+    fetcher = aiokafkas.Fetcher(AIOKafkaClient(), SubscriptionState())
+    try:
+        fetch_when_rung(SimpleNamespace(_fetcher=fetcher), bell.ear(["a"]))
+        *_, until_it_looks, _, _ = fetcher._get_actions_per_node(SimpleNamespace(tps=[]))
+        assert until_it_looks == LOOK_SECONDS
+    finally:
+        await fetcher.close()
