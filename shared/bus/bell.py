@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Collection
 
-UNRUNG_SECONDS = 5.0
+UNRUNG_SECONDS = 2.0
 """After so long without a ring it is worth a look: somebody outside may have published."""
 
 
