@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
 import gc
 import os
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from services import compose
-from shared.runtime import logs, pulse
+from shared.runtime import logs, memory, pulse
 from shared.runtime import settings as settings_module
 from shared.runtime.arguments import Run, command, group
 from shared.runtime.data_dir import DataDir
@@ -25,7 +23,7 @@ from shared.schemas.topics import ALL_TOPICS
 
 T = TypeVar("T")
 
-SETTLED_AFTER = 10.0  # seconds
+SETTLED_AFTER = (10.0, 90.0)  # seconds: connections are made, the first minute is rolled up
 
 SERVICE_HELP = {
     "agent": "measure this machine and publish what is found",
@@ -221,9 +219,10 @@ async def _serve(config: Settings, names: Sequence[str]) -> int:
         gc.freeze()
         if names == ["agent"]:
             gc.set_threshold(10_000)  # a tick makes a thousand objects and not one cycle
-        _give_back_memory()
-        # Connections are made later, and leave something behind, too.
-        asyncio.get_running_loop().call_later(SETTLED_AFTER, _give_back_memory)
+        memory.give_back()
+        # What is done for the first time later leaves something behind, too.
+        for seconds in SETTLED_AFTER:
+            asyncio.get_running_loop().call_later(seconds, memory.give_back)
         if "api" in names:
             print(_banner(product), flush=True)
         if any(part.name == compose.STORE_FRONT for part in product.parts):
@@ -232,12 +231,6 @@ async def _serve(config: Settings, names: Sequence[str]) -> int:
 
     await Runner(product.parts, on_started=started, leave_within=0.5).run()
     return 0
-
-
-def _give_back_memory() -> None:
-    """glibc keeps what was freed, some megabytes after all the imports, unless it is asked."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _banner(product: compose.Product) -> str:
