@@ -23,7 +23,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a Kafka of ours takes its ports long 
     from shared.broker import ports
     from tests.support.ports import share
 
-    ports._RANGE = share(ports._RANGE)
+    ports.RANGE = share(ports.RANGE)
 
 
 @pytest.fixture(autouse=True)

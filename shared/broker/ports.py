@@ -10,7 +10,7 @@ from pathlib import Path
 from shared.broker.embedded import BrokerError
 
 # Below the range from which the kernel takes the ports of outgoing connections: nobody sits there by chance.
-_RANGE = range(20_000, 32_000)
+RANGE = range(20_000, 32_000)
 
 
 def two_ports(memory: Path, *, ours: Callable[[], bool] = lambda: False) -> tuple[int, int]:
@@ -22,11 +22,11 @@ def two_ports(memory: Path, *, ours: Callable[[], bool] = lambda: False) -> tupl
     if remembered and (all(map(is_free, remembered)) or ours()):
         return remembered
     for _ in range(200):
-        pair = tuple(random.sample(_RANGE, 2))
+        pair = tuple(random.sample(RANGE, 2))
         if all(map(is_free, pair)):
             memory.write_text(f"{pair[0]} {pair[1]}\n")
             return pair[0], pair[1]
-    raise BrokerError(f"no two ports of {_RANGE.start}-{_RANGE.stop - 1} on 127.0.0.1 are free")
+    raise BrokerError(f"no two ports of {RANGE.start}-{RANGE.stop - 1} on 127.0.0.1 are free")
 
 
 def is_free(port: int) -> bool:

@@ -19,7 +19,7 @@ def share(of: range) -> range:
 
 def free_ports(count: int) -> list[int]:
     """So many, each another, where nobody listens now."""
-    mine = share(range(20_000, 32_000))
+    mine = ports.RANGE  # this worker's own: tests/conftest.py
     return list(islice(filter(ports.is_free, random.sample(mine, len(mine))), count))
 
 
